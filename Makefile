@@ -1,0 +1,74 @@
+# Each target sets up what it needs; the second run of each starts at once.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+EVENTS ?= 10000
+ARGS ?=
+WORKERS ?= 2
+
+BIN := .venv/bin
+PY := $(BIN)/python
+CODE := service tests $(wildcard bench)
+
+# .venv is current if it was made here, from this lock and these entry points.
+STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt pyproject.toml) \
+	| sha256sum | cut -c1-16)
+
+# What a tool says is shown only if it fails.
+quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
+
+.PHONY: help setup venv kafka demo check test bench format lock clean
+
+help: ## lists the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 14
+
+setup: venv kafka ## makes .venv, and fetches Kafka unless KAFKA_BOOTSTRAP names a broker
+
+venv: $(STAMP)
+
+$(STAMP):
+	@scripts/venv.sh '$@'
+
+kafka: venv
+ifndef KAFKA_BOOTSTRAP
+	@scripts/need.sh java=openjdk-17-jre-headless mvn=maven
+	@$(PY) -m service.demo.kafka_jars >/dev/null
+endif
+
+demo: setup ## runs everything on one machine: EVENTS=10000, more options in ARGS
+	@$(BIN)/call-dispatcher demo --events $(EVENTS) $(ARGS)
+
+check: venv ## format, lint, types, floors, packaging: all but the tests
+	@$(BIN)/ruff format --quiet --check --output-format concise $(CODE) || { echo "run make format"; exit 1; }
+	@$(BIN)/ruff check --quiet $(CODE)
+	@$(BIN)/mypy --no-error-summary $(CODE)
+	@$(call quietly,$(BIN)/lint-imports)
+	@$(call quietly,$(BIN)/validate-pyproject pyproject.toml)
+	@$(call quietly,$(BIN)/hatchling build --target wheel --directory build/wheel)
+	@echo "check: all is well"
+
+test: setup ## runs all tests on WORKERS=2 processes, on a real Kafka; more options in ARGS
+	@$(BIN)/pytest --quiet --numprocesses $(WORKERS) $(ARGS)
+
+bench: setup ## measures CPU per call, calls per second and memory
+	@$(PY) -m bench $(ARGS)
+
+format: venv ## formats the code, and mends what the linter can
+	@$(BIN)/ruff check --quiet --fix-only $(CODE)
+	@$(BIN)/ruff format --quiet $(CODE)
+
+PIP_COMPILE = CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --generate-hashes \
+	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \
+	--no-emit-find-links --no-emit-options $(ARGS)
+
+lock: venv ## writes requirements/*.txt anew from pyproject.toml; ARGS=--upgrade for newer versions
+	@$(PIP_COMPILE) --output-file requirements/runtime.txt pyproject.toml
+	@$(PIP_COMPILE) --constraint requirements/runtime.txt --extra dev \
+		--output-file requirements/dev.txt pyproject.toml
+
+clean: ## removes .venv and what the tools left (not the cache with Kafka)
+	@rm -rf .venv .venv.lock build dist .hypothesis .import_linter_cache \
+		.mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

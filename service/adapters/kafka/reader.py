@@ -1,0 +1,107 @@
+"""Reads the partitions of a lane by manual assignment, read_committed.
+
+Knows nothing of events. There is no automatic offset reset anywhere: a position outside its log is
+reported, and whoever reads decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from service.adapters.kafka.connection import answered, goodbye
+from service.core.calls import Record
+from service.errors import BrokerUnavailable, RecordsGone
+from service.ports import TopicPartition as Partition
+
+FETCH_BYTES_MAX = 8 * 1024 * 1024
+"""Of one fetch from one broker; what is prefetched is held beside the window."""
+PARTITION_BYTES_MAX = 2 * 1024 * 1024
+
+METADATA_MS_MAX = 30_000
+"""How late a partition that was added may be noticed."""
+
+
+class KafkaReader:
+    """`Reader` on aiokafka."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._consumer = AIOKafkaConsumer(
+            **options,
+            group_id=None,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            fetch_max_bytes=FETCH_BYTES_MAX,
+            max_partition_fetch_bytes=PARTITION_BYTES_MAX,
+            fetch_max_wait_ms=500,
+            metadata_max_age_ms=METADATA_MS_MAX,
+        )
+
+    async def start(self, positions: Mapping[Partition, int]) -> None:
+        """See `Reader.start`."""
+        async with answered("starting to read the requests"):
+            await self._consumer.start()
+        await self.add(positions)
+
+    async def add(self, positions: Mapping[Partition, int]) -> None:
+        """See `Reader.add`."""
+        fresh = {TopicPartition(*tp): offset for tp, offset in positions.items()}
+        known = {tp: await self._consumer.position(tp) for tp in self._consumer.assignment()}
+        self._consumer.assign([*known, *fresh])
+        for tp, offset in (known | fresh).items():
+            self._consumer.seek(tp, offset)
+
+    async def fetch(
+        self, partitions: Collection[Partition], records_max: int, wait_seconds: float
+    ) -> Mapping[Partition, Sequence[Record]]:
+        """See `Reader.fetch`."""
+        if not partitions:
+            await asyncio.sleep(wait_seconds)
+            return {}
+        try:
+            async with answered("reading requests", seconds=wait_seconds + 30):
+                batches = await self._consumer.getmany(
+                    *(TopicPartition(*tp) for tp in partitions),
+                    timeout_ms=int(wait_seconds * 1000),
+                    max_records=records_max,
+                )
+        except BrokerUnavailable as error:
+            if isinstance(error.__cause__, OffsetOutOfRangeError):
+                raise RecordsGone("a position is outside its log") from error
+            raise
+        return {(tp.topic, tp.partition): records for tp, records in batches.items()}
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """See `Reader.seek`."""
+        self._consumer.seek(TopicPartition(*partition), offset)
+
+    async def bounds(
+        self, partitions: Collection[Partition]
+    ) -> Mapping[Partition, tuple[int, int]]:
+        """See `Reader.bounds`."""
+        wanted = [TopicPartition(*tp) for tp in partitions]
+        async with answered("asking for the ends of the requests' logs"):
+            first = await self._consumer.beginning_offsets(wanted)
+            last = await self._consumer.end_offsets(wanted)
+        return {(tp.topic, tp.partition): (first[tp], last[tp]) for tp in wanted}
+
+    def known_end(self, partition: Partition) -> int | None:
+        """See `Reader.known_end`."""
+        tp = TopicPartition(*partition)
+        if tp not in self._consumer.assignment():
+            return None
+        high = self._consumer.last_stable_offset(tp)
+        return int(high) if high is not None and high >= 0 else None
+
+    def partition_count(self, topic: str) -> int:
+        """See `Reader.partition_count`."""
+        return len(self._consumer.partitions_for_topic(topic) or ())
+
+    async def stop(self) -> None:
+        """See `Reader.stop`."""
+        await goodbye(self._consumer.stop())

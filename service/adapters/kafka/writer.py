@@ -1,0 +1,113 @@
+"""The transactional producer of one lane.
+
+Knows nothing of what it writes. Records are packed into batches here and sent whole
+(`create_batch`), about a tenth of the cost of sending them one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+)
+
+from service.adapters.kafka.connection import answered, describe, goodbye
+from service.errors import CommitUnknown, LaneFenced, TopicsError
+from service.ports import Outgoing, Write
+
+BATCH_BYTES_MAX = 512 * 1024
+"""Of one produced batch: below every usual `max.message.bytes`, large enough to need few."""
+COMMIT_SECONDS = 15.0
+"""A broker that was killed needs some of it to come back; after that the log is asked."""
+
+
+class KafkaWriter:
+    """`Writer` on aiokafka."""
+
+    def __init__(
+        self, options: dict[str, Any], transactional_id: str, group_id: str, checkpoints: str
+    ) -> None:
+        self._options = options
+        self._transactional_id = transactional_id
+        self._group_id = group_id
+        self._checkpoints = checkpoints
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """See `Writer.start`."""
+        self._producer = AIOKafkaProducer(
+            **self._options,
+            transactional_id=self._transactional_id,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=BATCH_BYTES_MAX,
+            transaction_timeout_ms=60_000,
+        )
+        async with answered("starting the lane's producer"):
+            await self._producer.start()
+
+    async def commit(self, outgoing: Outgoing) -> int:
+        """See `Writer.commit`."""
+        if self._producer is None:
+            raise CommitUnknown("the lane's producer was not started")
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                return await self._commit(self._producer, outgoing)
+        except (ProducerFenced, InvalidProducerEpoch) as error:
+            raise LaneFenced("another replica has taken the lane over") from error
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+            raise TopicsError(
+                "the broker refused a record as too large: raise max.message.bytes of the "
+                "results, dead letters and checkpoints topics to 1048588 or more"
+            ) from error
+        except (TimeoutError, KafkaError, OSError, AssertionError) as error:
+            raise CommitUnknown(f"the transaction was not confirmed: {describe(error)}") from error
+
+    async def _commit(self, producer: AIOKafkaProducer, outgoing: Outgoing) -> int:
+        await producer.begin_transaction()
+        now_ms = int(time.time() * 1000)
+        sent: list[asyncio.Future[Any]] = []
+        for (topic, partition), writes in outgoing.writes.items():
+            sent += await self._send(producer, topic, partition, writes, now_ms)
+        key = f"lane-{outgoing.lane}".encode()
+        checkpoint: Write = (key, outgoing.checkpoint, ())
+        [last] = await self._send(producer, self._checkpoints, outgoing.lane, [checkpoint], now_ms)
+        # A commit succeeds although a send in it failed, unless every future is looked at first.
+        await asyncio.gather(*sent, last)
+        if outgoing.offsets:
+            await producer.send_offsets_to_transaction(
+                {TopicPartition(*tp): offset for tp, offset in outgoing.offsets.items()},
+                self._group_id,
+            )
+        await producer.commit_transaction()
+        return int(last.result().timestamp)
+
+    @staticmethod
+    async def _send(
+        producer: AIOKafkaProducer, topic: str, partition: int, writes: Sequence[Write], now_ms: int
+    ) -> list[asyncio.Future[Any]]:
+        sent = []
+        builder = producer.create_batch()
+        for key, value, headers in writes:
+            if builder.append(timestamp=now_ms, key=key, value=value, headers=headers) is None:
+                sent.append(await producer.send_batch(builder, topic, partition=partition))
+                builder = producer.create_batch()
+                builder.append(timestamp=now_ms, key=key, value=value, headers=headers)
+        builder.close()
+        sent.append(await producer.send_batch(builder, topic, partition=partition))
+        return sent
+
+    async def stop(self) -> None:
+        """See `Writer.stop`."""
+        if self._producer is not None:
+            await goodbye(self._producer.stop())
+            self._producer = None

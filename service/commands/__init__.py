@@ -1,0 +1,1 @@
+"""One file for each command: arguments to a call of the floors below, no decisions of its own."""

@@ -1,0 +1,29 @@
+"""`call-dispatcher run`: dispatches until stopped.
+
+Knows nothing of how: app.py does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from service.commands.options import config_option
+from service.settings.loading import load_settings
+
+
+@click.command()
+@config_option
+def run(config_path: str | None) -> None:
+    """Dispatch calls until SIGTERM or SIGINT, then drain.
+
+    Exit codes: 0 stopped and drained, 1 failed, 2 wrong configuration.
+    """
+    settings = load_settings(config_path)
+    # Imported late: `--help` and wrong configurations need none of it.
+    from service.adapters.logs import configure_logs  # noqa: PLC0415
+    from service.app import run as run_app  # noqa: PLC0415
+
+    configure_logs(settings)
+    asyncio.run(run_app(settings))

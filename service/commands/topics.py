@@ -1,0 +1,41 @@
+"""`call-dispatcher topics`: makes what is missing in Kafka, and says what is there.
+
+Knows nothing of how a topic must be set: adapters/kafka/topics.py does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from service.commands.options import config_option, load_settings
+
+
+@click.group()
+def topics() -> None:
+    """The topics that the dispatcher reads and writes."""
+
+
+@topics.command()
+@config_option
+@click.option(
+    "--lanes",
+    type=click.IntRange(min=1),
+    help="Lanes of a new dispatcher, a partition of the checkpoints topic each.  [default: 1]",
+)
+def create(config_path: Path | None, lanes: int | None) -> None:
+    """Make the topics that are missing, and check the settings of those that exist.
+
+    One lane carries the whole limit of an account, so one is enough for most. Partitions of the
+    requests, results and dead letters topics are independent of it. Safe to run again.
+    """
+    from service.adapters.kafka.connection import client_options  # noqa: PLC0415 - quick --help
+    from service.adapters.kafka.topics import ensure_topics  # noqa: PLC0415 - quick --help
+
+    settings = load_settings(config_path)
+    options = client_options(settings.kafka)
+    made = asyncio.run(ensure_topics(settings, options, lanes=lanes, create=True))
+    for name in settings.kafka.topics.model_dump().values():
+        click.echo(f"{name}: {'created' if name in made else 'already there'}")

@@ -1,0 +1,215 @@
+"""What came back for one request, and what can be read in it.
+
+Knows nothing of what a code means (codes.py) or of the batch's history (verdicts.py). Whatever the
+bytes are, reading them never raises: what cannot be read is a malformed body.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+from service.core.identifiers import identifier_of
+
+TEXT_CHARACTERS_MAX = 200
+"""Of a message or an id in an answer: they enter headers, logs and checkpoints."""
+CODE_MAX = 999_999_999
+"""A longer number is no code that anybody knows, and would not fit a checkpoint for ever."""
+RETRY_AFTER_SECONDS_MAX = 3600.0
+"""A provider that asks for a longer rest is asked again after this (provider-api.md, 429)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+    retry_after: str | None = None
+    """The header of that name."""
+    truncated: bool = False
+    """Whether the body is not all that was announced, or was longer than what is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """A timeout, a reset, a close: the request may have arrived."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Provably not a byte of the request left."""
+
+    cause: str
+
+
+Answer = Response | NoAnswer | NotSent
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """What call-details say of one call."""
+
+    uuid: str | None = None
+    code: int | None = None
+    message: str = ""
+    odd: bool = False
+    """Listed twice and differently, or with a code that cannot be read."""
+
+
+class _RawEntry(msgspec.Struct, frozen=True):
+    identifier: msgspec.Raw = msgspec.field(name="client-identifier", default=msgspec.Raw(b""))
+    uuid: msgspec.Raw = msgspec.field(name="phonon-uuid", default=msgspec.Raw(b""))
+    code: msgspec.Raw = msgspec.field(name="api-response-code", default=msgspec.Raw(b""))
+    message: msgspec.Raw = msgspec.field(name="api-response-message", default=msgspec.Raw(b""))
+
+
+class _RawBody(msgspec.Struct, frozen=True):
+    code: msgspec.Raw = msgspec.field(name="api-response-code", default=msgspec.Raw(b""))
+    message: msgspec.Raw = msgspec.field(name="api-response-message", default=msgspec.Raw(b""))
+    request_id: msgspec.Raw = msgspec.field(name="request-id", default=msgspec.Raw(b""))
+    details: msgspec.Raw = msgspec.field(name="call-details", default=msgspec.Raw(b""))
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An answer in protocol: it has a code."""
+
+    code: int
+    message: str
+    request_id: str | None
+    details: tuple[_RawEntry, ...] | None
+    """None where there is no readable list; `has_details` tells whether there was anything."""
+    has_details: bool
+
+    def join(self, identifiers: Sequence[bytes]) -> tuple[list[Entry | None], int]:
+        """What the list says of each call, None where nothing; and how many it names in vain.
+
+        Args:
+            identifiers: the exact JSON of each call's client-identifier, as it was sent.
+        """
+        places = {identifier: place for place, identifier in enumerate(identifiers)}
+        by_value: dict[tuple[bool, str], int] = {}
+        found: list[Entry | None] = [None] * len(identifiers)
+        strangers = 0
+        for raw in self.details or ():
+            echo = bytes(raw.identifier)
+            place = places.get(echo)
+            if place is None:
+                by_value = by_value or {_value_of(sent): at for sent, at in places.items()}
+                place = by_value.get(_value_of(echo))
+            if place is None:
+                strangers += 1
+                continue
+            entry, earlier = _entry(raw), found[place]
+            if earlier and (earlier.uuid, earlier.code) != (entry.uuid, entry.code):
+                entry = Entry(odd=True)
+            found[place] = entry if not (earlier and earlier.odd) else earlier
+        return found, strangers
+
+
+_decode_body = msgspec.json.Decoder(_RawBody).decode
+_decode_details = msgspec.json.Decoder(tuple[_RawEntry, ...]).decode
+_decode_text = msgspec.json.Decoder(str).decode
+_CODE = re.compile(rb'-?[0-9]+|"[0-9]+"')
+_CODE_DIGITS_MAX = len(str(CODE_MAX))
+_ABSENT = (b"", b"null")
+
+
+def read(response: Response) -> Body | None:
+    """The answer in protocol, or None: an empty or malformed body, or one without a code."""
+    if response.truncated:
+        return None
+    try:
+        raw = _decode_body(response.body)
+    except (ValueError, RecursionError):
+        return None
+    code = _code(raw.code)
+    if code is None:
+        return None
+    return Body(
+        code,
+        readable(_text(raw.message)),
+        _id(raw.request_id),
+        _details(raw.details),
+        bytes(raw.details) not in _ABSENT,
+    )
+
+
+def readable(text: str) -> str:
+    """Words of the outside on one short line; what may be a number or a secret is left out."""
+    # Cut before the search, for a message may be megabytes long.
+    shown = "".join(c if c.isprintable() else " " for c in text[: 4 * TEXT_CHARACTERS_MAX])
+    return _PRIVATE.sub("…", " ".join(shown.split()))[:TEXT_CHARACTERS_MAX]
+
+
+_PRIVATE = re.compile(r"\d(?:[ .()-]{0,2}\d){6,}|[0-9A-Za-z]{24,}")
+"""Seven digits and more (phone numbers, however grouped); what is as long as a security-id."""
+
+
+def retry_after_seconds(header: str | None, now: float) -> float | None:
+    """How long to rest, at most an hour; None if the header is absent, unreadable or past.
+
+    Args:
+        header: seconds or an HTTP date.
+        now: seconds since the epoch.
+    """
+    text = (header or "").strip()
+    if text.isascii() and text.isdigit():
+        # Only so many digits, for Python refuses to read thousands of them.
+        seconds = float(text[:400])
+    else:
+        try:
+            moment = parsedate_to_datetime(text)
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return None
+    return min(seconds, RETRY_AFTER_SECONDS_MAX) if seconds > 0 else None
+
+
+def _code(raw: msgspec.Raw) -> int | None:
+    spelled = bytes(raw)
+    if not _CODE.fullmatch(spelled):
+        return None
+    digits = spelled.strip(b'"')
+    return int(digits) if len(digits) <= _CODE_DIGITS_MAX else CODE_MAX
+
+
+def _text(raw: msgspec.Raw) -> str:
+    """The string, its bytes that are no UTF-8 replaced; empty if it is no string."""
+    try:
+        return _decode_text(bytes(raw).decode("utf-8", "replace"))
+    except ValueError:
+        return ""
+
+
+def _id(raw: msgspec.Raw) -> str | None:
+    text = "".join(c for c in _text(raw)[: 4 * TEXT_CHARACTERS_MAX] if c.isprintable())
+    return text.strip()[:TEXT_CHARACTERS_MAX] or None
+
+
+def _details(raw: msgspec.Raw) -> tuple[_RawEntry, ...] | None:
+    try:
+        return _decode_details(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _entry(raw: _RawEntry) -> Entry:
+    code = _code(raw.code)
+    odd = code is None and bytes(raw.code) not in _ABSENT
+    return Entry(_id(raw.uuid), code, readable(_text(raw.message)), odd)
+
+
+def _value_of(identifier: bytes) -> tuple[bool, str]:
+    """Equal for the same JSON value only: `1`, `1.0`, `"1"` and `true` differ."""
+    try:
+        return identifier[:1] == b'"', identifier_of(identifier)[1]
+    except (ValueError, IndexError):
+        return False, ""  # nothing that was sent has an empty form

@@ -1,0 +1,173 @@
+"""Groups calls per flow into drafts that respect every bound of a batch.
+
+Knows nothing of sealing, sending or clocks. A draft is *ready* by count, by bytes, by a repeated
+client-identifier, or by age; a draft that is ready only by age goes on filling until it is taken.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from service.core.calls import Call
+from service.core.fairness import Rotation
+
+
+class Cause(StrEnum):
+    """Why a batch was sealed; the label of `batches_sealed_total`."""
+
+    COUNT = "count"
+    BYTES = "bytes"
+    REPEAT = "repeat"
+    AGE = "age"
+    CUT = "cut"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one batch of a flow may hold."""
+
+    calls_max: int
+    fragments_bytes_max: int
+    """Of the fragments and the commas between them: the body's limit less its other bytes."""
+    linger_seconds: float
+    priority: float = 1.0
+
+
+class Draft:
+    """Calls of one flow that will be one batch, in order of arrival."""
+
+    __slots__ = ("bytes", "calls", "cause", "flow_id", "identities", "opened_at")
+
+    def __init__(self, flow_id: str, opened_at: float) -> None:
+        self.flow_id = flow_id
+        self.calls: list[Call] = []
+        self.identities: set[str] = set()
+        self.bytes = 0
+        self.opened_at = opened_at
+        self.cause = Cause.AGE
+
+    def refuses(self, call: Call, bounds: Bounds) -> Cause | None:
+        """Why `call` cannot join, or None."""
+        if len(self.calls) >= bounds.calls_max:
+            return Cause.COUNT
+        if self.bytes + len(call.fragment) + 1 > bounds.fragments_bytes_max and self.calls:
+            return Cause.BYTES
+        if call.identity in self.identities:
+            return Cause.REPEAT
+        return None
+
+    def append(self, call: Call) -> None:
+        """Take the call in; the caller has asked `refuses`."""
+        self.bytes += len(call.fragment) + (1 if self.calls else 0)
+        self.calls.append(call)
+        self.identities.add(call.identity)
+
+
+class Batcher:
+    """All drafts of a lane, and which flow's turn it is."""
+
+    def __init__(self, bounds_of: Callable[[str], Bounds]) -> None:
+        self._bounds_of = bounds_of
+        self._bounds: dict[str, Bounds] = {}
+        self._drafts: dict[str, deque[Draft]] = {}
+        self._ages: list[tuple[float, str]] = []
+        self._aging: set[str] = set()
+        self._rotation = Rotation(self._quantum)
+
+    def _quantum(self, flow_id: str) -> float:
+        bounds = self._bounds[flow_id]
+        return bounds.calls_max * bounds.priority
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """Calls that wait in drafts, by flow."""
+        return {flow: sum(len(d.calls) for d in drafts) for flow, drafts in self._drafts.items()}
+
+    def heads(self) -> Iterator[Sequence[Call]]:
+        """The calls of each flow's first draft."""
+        return (drafts[0].calls for drafts in self._drafts.values())
+
+    def add(self, call: Call, now: float) -> None:
+        """Put a call into its flow's last draft, or begin a new one behind it."""
+        flow_id = call.flow_id
+        drafts = self._drafts.get(flow_id)
+        if drafts is None:
+            drafts = self._drafts[flow_id] = deque()
+            bounds = self._bounds[flow_id] = self._bounds_of(flow_id)
+        else:
+            bounds = self._bounds[flow_id]
+        if drafts:
+            cause = drafts[-1].refuses(call, bounds)
+            if cause is None:
+                drafts[-1].append(call)
+                if len(drafts[-1].calls) == bounds.calls_max:
+                    drafts[-1].cause = Cause.COUNT
+                    self._rotation.add(flow_id)
+                return
+            drafts[-1].cause = cause
+            self._rotation.add(flow_id)
+        draft = Draft(flow_id, now)
+        draft.append(call)
+        drafts.append(draft)
+        if bounds.calls_max == 1:
+            draft.cause = Cause.COUNT
+            self._rotation.add(flow_id)
+        elif len(drafts) == 1:
+            self._age(flow_id, now + bounds.linger_seconds)
+
+    def ready(self, now: float) -> bool:
+        """Whether any flow has a draft ready at `now`."""
+        while self._ages and self._ages[0][0] <= now:
+            _, flow_id = heapq.heappop(self._ages)
+            self._aging.discard(flow_id)
+            self._rank(flow_id, now)
+        return bool(self._rotation)
+
+    def next_ready_at(self) -> float | None:
+        """When the next draft becomes ready by age; None if no draft waits for that."""
+        return self._ages[0][0] if self._ages else None
+
+    def peek(self, now: float, eligible: Callable[[str], bool]) -> bool:
+        """Whether a draft of an eligible flow is ready."""
+        return self.ready(now) and self._rotation.any(eligible)
+
+    def take(self, now: float, eligible: Callable[[str], bool]) -> Draft | None:
+        """The draft whose turn it is, or None when nothing that is ready may go."""
+        if not self.ready(now):
+            return None
+        flow_id = self._rotation.pick(self._size, eligible)
+        if flow_id is None:
+            return None
+        drafts = self._drafts[flow_id]
+        draft = drafts.popleft()
+        if not drafts:
+            del self._drafts[flow_id], self._bounds[flow_id]
+            self._rotation.remove(flow_id)
+        elif drafts[0].cause is Cause.AGE:
+            self._rotation.remove(flow_id)
+            self._rank(flow_id, now)
+        return draft
+
+    def _size(self, flow_id: str) -> int:
+        return len(self._drafts[flow_id][0].calls)
+
+    def _rank(self, flow_id: str, now: float) -> None:
+        """Put the flow into the rotation if its first draft is ready, else note when it will be."""
+        drafts = self._drafts.get(flow_id)
+        if not drafts:
+            return
+        ready_at = drafts[0].opened_at + self._bounds[flow_id].linger_seconds
+        if drafts[0].cause is not Cause.AGE or ready_at <= now:
+            self._rotation.add(flow_id)
+        elif flow_id not in self._rotation:
+            self._age(flow_id, ready_at)
+
+    def _age(self, flow_id: str, ready_at: float) -> None:
+        """Look at the flow again at `ready_at`; one look a flow is noted, too early is harmless."""
+        if flow_id not in self._aging:
+            self._aging.add(flow_id)
+            heapq.heappush(self._ages, (ready_at, flow_id))

@@ -1,0 +1,77 @@
+"""The words of the core: a record as it came, and the call that was made of it.
+
+Knows nothing of how an event is decoded (intake.py) or how bytes are laid out (codec.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+Header = tuple[str, bytes]
+
+
+class Record(Protocol):
+    """One Kafka record, as aiokafka's ConsumerRecord has it. Never mutated."""
+
+    @property
+    def topic(self) -> str:
+        """Where it stands, with `partition` and `offset`."""
+        ...
+
+    @property
+    def partition(self) -> int:
+        """See `topic`."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """See `topic`."""
+        ...
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+    @property
+    def key(self) -> bytes | None:
+        """As upstream chose it."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """UTF-8 JSON, if it is an event at all."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[Header]:
+        """As upstream set them."""
+        ...
+
+
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """One valid event, ready to be put into a batch of its flow."""
+
+    record: Record
+    flow_id: str
+    identifier: bytes
+    """The client-identifier as the exact JSON that goes out in the body and comes back."""
+    identity: str
+    """Its string form: no two calls of a batch may share it."""
+    fragment: bytes
+    """The exact JSON object that is one element of `calls` (provider-api.md, Request body)."""
+    fill_at: int
+    """Where in `fragment` the 25 bytes of a start-time to be filled at sealing begin, or -1."""
+    start_day: int | None
+    """The proleptic ordinal of start-time's day at +05:30; None where the event has none."""
+    expires_at: float | None
+    """Seconds since the epoch after which the call must no longer be sent."""
+
+    def expired(self, wall: float, today: int) -> bool:
+        """True if the call must not be sent at `wall` (seconds), on day `today` (+05:30)."""
+        if self.expires_at is not None and wall > self.expires_at:
+            return True
+        return self.start_day is not None and self.start_day < today

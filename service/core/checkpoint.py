@@ -1,0 +1,139 @@
+"""A lane's whole state as one record, so that a successor can go on from it alone.
+
+Knows nothing of how it is written or read. Bodies and security-ids never enter it: a batch is kept
+as the exact positions of its source records and the recipe of its bytes (design.md, The turn).
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from collections.abc import Sequence
+from sys import byteorder
+
+import msgspec
+
+from service.core.codec import Recipe
+from service.core.holds import HoldState
+from service.core.offsets import PartitionState
+from service.core.verdicts import Attempt
+from service.errors import CheckpointUnreadable
+
+VERSION = 1
+
+Source = tuple[int, int]
+"""(index of the partition in the checkpoint's list, offset)"""
+
+
+class OpenBatch(msgspec.Struct, frozen=True, array_like=True):
+    """A sealed batch without an outcome."""
+
+    id: str
+    flow_id: str
+    calls: int
+    sources: bytes
+    """The exact positions in the body's order: see `pack_sources`."""
+    mint: int
+    """How often the body was made anew; 0 is the first."""
+    tailed: bool
+    sha256: bytes
+    recipe: Recipe
+    attempts: tuple[Attempt, ...] = ()
+    """Ends of the attempts of this mint, oldest first."""
+    attempts_before: int = 0
+    """Attempts of earlier mints and of the batches it was cut from."""
+    spent: int = 0
+    """Attempts that count against the batch's budget."""
+    first_failed_ms: int | None = None
+    first_possible_ms: int | None = None
+    """Broker's time of the turn that released this mint; None: the time of this very record."""
+
+
+class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
+    """Everything a successor needs."""
+
+    version: int
+    lane: int
+    lanes: int
+    owner: str
+    """Random name of the process run that wrote it."""
+    turn: int
+    lease_seconds: float
+    """How long after a turn's begin its owner may still send."""
+    timeout_seconds: float
+    """How long a POST of its owner may be under way."""
+    released: bool
+    """Written last by a drained owner, with no POST under way."""
+    partitions: list[PartitionState]
+    batches: list[OpenBatch]
+    tally: list[tuple[int, int, int]]
+    """(seconds until it leaves the window, calls, requests) of the attempts that ended."""
+    holds: list[HoldState]
+    migrating: bool = False
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Checkpoint)
+
+
+def encode(checkpoint: Checkpoint) -> bytes:
+    """The record's value."""
+    return _encoder.encode(checkpoint)
+
+
+def decode(value: bytes | None) -> Checkpoint:
+    """The state a record's value holds.
+
+    Raises:
+        CheckpointUnreadable: it is not a checkpoint, or one of a newer version.
+    """
+    try:
+        version = msgspec.msgpack.decode(value or b"")[0]
+    except (msgspec.MsgspecError, TypeError, IndexError, KeyError) as error:
+        raise CheckpointUnreadable("a record of the checkpoints topic is no checkpoint") from error
+    if version != VERSION:
+        raise CheckpointUnreadable(
+            f"a checkpoint of version {version!r} was found, this program reads {VERSION}: "
+            "run the release that wrote it, or a newer one"
+        )
+    try:
+        return _decoder.decode(value or b"")
+    except msgspec.MsgspecError as error:
+        raise CheckpointUnreadable(f"a checkpoint is damaged: {error}") from error
+
+
+def pack_sources(sources: Sequence[Source]) -> bytes:
+    """Positions in order, as differences to the one before: runs shrink to almost nothing."""
+    partitions = array("i", [partition for partition, _ in sources])
+    offsets = [offset for _, offset in sources]
+    deltas = array("q", [b - a for a, b in zip([0, *offsets], offsets, strict=False)])
+    if byteorder == "big":
+        partitions.byteswap()
+        deltas.byteswap()
+    return zlib.compress(partitions.tobytes() + deltas.tobytes(), 1)
+
+
+def unpack_sources(packed: bytes, calls: int) -> list[Source]:
+    """The inverse of `pack_sources`.
+
+    Raises:
+        CheckpointUnreadable: the bytes do not hold `calls` positions.
+    """
+    partitions, deltas = array("i"), array("q")
+    try:
+        raw = zlib.decompress(packed)
+        cut = calls * partitions.itemsize
+        partitions.frombytes(raw[:cut])
+        deltas.frombytes(raw[cut:])
+    except (zlib.error, ValueError) as error:
+        raise CheckpointUnreadable(f"a batch's positions are damaged: {error}") from error
+    if len(partitions) != calls or len(deltas) != calls:
+        raise CheckpointUnreadable("a batch's positions do not fit its number of calls")
+    if byteorder == "big":
+        partitions.byteswap()
+        deltas.byteswap()
+    offset, sources = 0, []
+    for partition, delta in zip(partitions, deltas, strict=True):
+        offset += delta
+        sources.append((partition, offset))
+    return sources

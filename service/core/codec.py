@@ -1,0 +1,244 @@
+"""The exact bytes of a request, and how an event becomes one element of its `calls`.
+
+Knows nothing of whether an event is allowed: intake decides that, with the very functions below,
+so that an accepted event can be made into the same bytes again after a crash (`rebuild`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+from msgspec import UNSET
+
+from service.core.identifiers import identifier_of
+from service.core.numbers import ForeignNumbers, NumberCheck, NumberFormat, canonical
+from service.core.schema import Event, Key, decode_event
+from service.core.times import epoch_seconds, start_time
+from service.errors import EventRefused
+
+CODEC_VERSION = 1
+"""Raised whenever the same event and recipe would give other bytes."""
+TAIL_BYTES = 64
+SHIFT_BYTES = 45
+"""Reserved for a start-time that a re-mint adds to the first call (provider-api.md, 201)."""
+PLACEHOLDER = b"0000-00-00T00:00:00+05:30"
+"""Stands in a fragment until sealing fills the time in; of the same length as any start-time."""
+
+_START = b',"start-time":"'
+_IDENTIFIER = b'{"client-identifier":'
+_SUFFIX = b"]}"
+_TAIL = str.maketrans("01", " \t")
+_encode = msgspec.json.Encoder().encode
+
+Source = tuple[str, int, int]
+"""(topic, partition, offset) of a source record"""
+
+
+class Positioned(Protocol):
+    """Whatever knows where an event stands: a record."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+
+
+class _At(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+
+
+class Recipe(msgspec.Struct, frozen=True, array_like=True):
+    """All that the bytes of a batch depend on besides its events and the security-id."""
+
+    codec_version: int
+    api_version: str
+    fills_start_time: bool
+    """Whether an absent start-time is filled at sealing (profile dialer)."""
+    number_format: NumberFormat
+    time_zone: str
+    """IANA name, for times without an offset."""
+    correlation_key: str | None
+    dummy_number: str | None
+    fill_time: str | None = None
+    """25 characters, set at sealing where a call of the batch needs it."""
+
+
+class Rebuilt(NamedTuple):
+    """What `rebuild` makes of an event; fields as in `Call`, but `fragment` is filled."""
+
+    flow_id: str
+    identifier: bytes
+    identity: str
+    fragment: bytes
+    fill_at: int
+    start_day: int | None
+    expires_at: float | None
+
+
+def overhead_bytes(recipe: Recipe, flow_id: str, security_id: str) -> int:
+    """The most bytes a body has besides its fragments and the commas between them."""
+    return len(_prefix(recipe, flow_id, security_id)) + len(_SUFFIX) + TAIL_BYTES + SHIFT_BYTES
+
+
+def body(
+    recipe: Recipe,
+    flow_id: str,
+    security_id: str,
+    fragments: Sequence[bytes],
+    tail_mint: int | None,
+) -> bytes:
+    """The exact bytes of a request.
+
+    Args:
+        recipe: of the batch.
+        flow_id: all its calls are of this flow.
+        security_id: the secret; it is in the result.
+        fragments: filled ones, in order.
+        tail_mint: the 64-bit mint id that the tail spells, most significant bit first, a space
+            for 0 and a tab for 1; None: no tail.
+    """
+    tail = b"" if tail_mint is None else format(tail_mint, "064b").translate(_TAIL).encode()
+    return b"%b%b%b%b" % (
+        _prefix(recipe, flow_id, security_id),
+        b",".join(fragments),
+        _SUFFIX,
+        tail,
+    )
+
+
+def _prefix(recipe: Recipe, flow_id: str, security_id: str) -> bytes:
+    return b'{"api-version":%b,"security-id":%b,"flow-id":%b,"calls":[' % (
+        _encode(recipe.api_version),
+        _encode(security_id),
+        _encode(flow_id),
+    )
+
+
+def sha256(body: bytes) -> bytes:
+    """32 bytes that stand for a body in the checkpoint."""
+    return hashlib.sha256(body).digest()
+
+
+def filled(fragment: bytes, fill_at: int, fill_time: str) -> bytes:
+    """The fragment with `fill_time` (25 characters) as its start-time; filled ones as well."""
+    time = fill_time.encode("ascii")
+    assert len(time) == len(PLACEHOLDER), "a start-time has 25 characters"
+    return fragment[:fill_at] + time + fragment[fill_at + len(time) :]
+
+
+def lay_out(
+    identifier: bytes, start: bytes | None, numbers: bytes, keys: bytes
+) -> tuple[bytes, int]:
+    """One element of `calls`, and where its start-time begins, or -1 where it has none."""
+    if start is None:
+        return b'{"client-identifier":%b,"contact-numbers":%b,"keys":%b}' % (
+            identifier,
+            numbers,
+            keys,
+        ), -1
+    return b'{"client-identifier":%b,"start-time":"%b","contact-numbers":%b,"keys":%b}' % (
+        identifier,
+        start,
+        numbers,
+        keys,
+    ), len(_IDENTIFIER) + len(identifier) + len(_START)
+
+
+def numbers_json(
+    numbers: Sequence[str | int],
+    recipe: Recipe,
+    check: NumberCheck | None,
+    foreign: ForeignNumbers = "send",
+) -> bytes:
+    """The numbers as they are sent, in order, without repeats.
+
+    Raises:
+        EventRefused: one of them may not be called; see `numbers.canonical`.
+    """
+    if not numbers:
+        return _encode([recipe.dummy_number])
+    sent: dict[str, None] = {}
+    for index, number in enumerate(numbers):
+        try:
+            sent[canonical(number, recipe.number_format, check, foreign)] = None
+        except ValueError as error:
+            field = f"contact-numbers[{index}]"
+            raise EventRefused("invalid", field, f"{field} {error}") from error
+    return b'["%b"]' % '","'.join(sent).encode()
+
+
+def keys_json(keys: list[Key], correlation_key: str | None, record: Positioned) -> bytes:
+    """The keys as they are sent: all values strings, the correlation key last."""
+    for key in keys:
+        if type(key.value) is not str:
+            keys = [Key(key.name, key_text(key.value)) for key in keys]
+            break
+    if correlation_key is not None:
+        source = f"{record.topic}-{record.partition}-{record.offset}"
+        keys = [*keys, Key(correlation_key, source)]
+    return _encode(keys) if keys else b"[]"
+
+
+def key_text(value: str | int | bool) -> str:
+    """A key's value as the string that is sent: `true`, `12`."""
+    if value is True or value is False:
+        return "true" if value else "false"
+    return str(value)
+
+
+def start_of(event: Event, recipe: Recipe) -> tuple[bytes | None, int | None]:
+    """The start-time as it stands in the fragment, and its day.
+
+    Raises:
+        ValueError: it cannot be understood.
+    """
+    if event.start_time is not UNSET:
+        text, day = start_time(event.start_time, recipe.time_zone)
+        return text.encode(), day
+    return (PLACEHOLDER if recipe.fills_start_time else None), None
+
+
+def rebuild(value: bytes, recipe: Recipe, source: Source) -> Rebuilt:
+    """What an event that was accepted before became, whatever is configured now.
+
+    Args:
+        value: of the source record.
+        recipe: of the batch it was sealed into.
+        source: for the correlation key.
+
+    Raises:
+        EventRefused: the value is no event, or the recipe is of another codec.
+    """
+    if recipe.codec_version != CODEC_VERSION:
+        raise EventRefused("invalid", None, "was sealed by a release with another codec")
+    try:
+        return _rebuild(decode_event(value), recipe, source)
+    except (ValueError, LookupError, OSError, RecursionError) as error:
+        raise EventRefused("invalid", None, "is not the event that was sealed") from error
+
+
+def _rebuild(event: Event, recipe: Recipe, source: Source) -> Rebuilt:
+    identifier, identity = identifier_of(bytes(event.client_identifier))
+    start, start_day = start_of(event, recipe)
+    numbers = [] if event.contact_numbers is UNSET else event.contact_numbers
+    keys = [] if event.keys is UNSET else event.keys
+    fragment, start_at = lay_out(
+        identifier,
+        start,
+        numbers_json(numbers, recipe, check=None),
+        keys_json(keys, recipe.correlation_key, _At(*source)),
+    )
+    fill_at = start_at if start is PLACEHOLDER else -1
+    if fill_at >= 0 and recipe.fill_time is not None:
+        fragment = filled(fragment, fill_at, recipe.fill_time)
+    expires_at = (
+        None if event.expires_at is UNSET else epoch_seconds(event.expires_at, recipe.time_zone)
+    )
+    return Rebuilt(event.flow_id, identifier, identity, fragment, fill_at, start_day, expires_at)

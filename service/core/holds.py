@@ -1,0 +1,92 @@
+"""Holds: circuit breakers that stop new sends for one flow or one account.
+
+Knows nothing of batches. While a hold lasts one canary at a time goes out, at growing intervals; an
+accepted canary ends it (provider-api.md, Holds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+PROBE_SECONDS = 30.0
+"""Until the first canary: long enough for a deploy, short enough for a glitch."""
+PROBE_SECONDS_MAX = 900.0
+"""The interval doubles up to this, so that a dead account costs four requests an hour."""
+
+Scope = tuple[str, str]
+"""(`flow` or `account`, flow-id or account name)"""
+
+
+class HoldState(msgspec.Struct, frozen=True, array_like=True):
+    """Sending is stopped for one flow or one account."""
+
+    scope: str
+    """`flow` or `account`."""
+    name: str
+    """The flow-id, or the account's name (never its security-id)."""
+    reason: str
+    """What happened and what to do, for the operator."""
+    since_ms: int
+    code: int | None = None
+    probes: int = 0
+    """Canaries that failed."""
+
+
+class Holds:
+    """All holds of a lane. Times are the loop's, in seconds."""
+
+    def __init__(self, states: Iterable[HoldState], now: float) -> None:
+        self._states = {(state.scope, state.name): state for state in states}
+        self._probe_at = dict.fromkeys(self._states, now)
+
+    def states(self) -> list[HoldState]:
+        """All holds, oldest first."""
+        return list(self._states.values())
+
+    def set(self, state: HoldState, now: float) -> bool:
+        """Begin a hold, or note that its canary failed; True if it is new."""
+        scope = (state.scope, state.name)
+        earlier = self._states.get(scope)
+        if earlier is not None:
+            state = msgspec.structs.replace(
+                state, since_ms=earlier.since_ms, probes=earlier.probes + 1
+            )
+        self._states[scope] = state
+        wait = min(PROBE_SECONDS_MAX, PROBE_SECONDS * 2**state.probes)
+        self._probe_at[scope] = now + wait
+        return earlier is None
+
+    def end(self, flow_id: str, account: str) -> list[HoldState]:
+        """Something of this flow was accepted: its own hold and its account's are over."""
+        ended = []
+        for scope in (("flow", flow_id), ("account", account)):
+            state = self._states.pop(scope, None)
+            if state is not None:
+                del self._probe_at[scope]
+                ended.append(state)
+        return ended
+
+    def holds(self, flow_id: str, account: str) -> bool:
+        """Whether new sends of the flow are stopped."""
+        return bool(self._states) and (
+            ("flow", flow_id) in self._states or ("account", account) in self._states
+        )
+
+    def probe_at(self, flow_id: str, account: str) -> float:
+        """When a canary of the flow may go; only asked of a flow that is held."""
+        return max(
+            self._probe_at.get(("flow", flow_id), 0.0),
+            self._probe_at.get(("account", account), 0.0),
+        )
+
+    def probe_at_of(self, state: HoldState) -> float:
+        """When the next canary of this very hold may go."""
+        return self._probe_at[state.scope, state.name]
+
+    def probing(self, flow_id: str, account: str, until: float) -> None:
+        """A canary is under way: no other before `until`."""
+        for scope in (("flow", flow_id), ("account", account)):
+            if scope in self._probe_at:
+                self._probe_at[scope] = until

@@ -1,0 +1,169 @@
+"""The bytes of results and dead letters, exactly as the contract has them.
+
+Knows nothing of topics' partitions or transactions. A whole batch is encoded in one pass: what its
+results share is rendered once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from service.core.calls import Call, Header, Record
+
+RECORD_OVERHEAD_BYTES = 1024
+"""Of one record and its batch beside key, value and headers, with room to spare."""
+MESSAGE_CHARACTERS_MAX = 500
+"""Of the text that explains a dead letter; a header is no place for more."""
+
+Written = tuple[bytes | None, bytes | None, list[Header]]
+Origin = tuple[str, int, int]
+"""(topic, partition, offset) of a source record"""
+
+
+@lru_cache(maxsize=4096)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def rfc3339(milliseconds: int) -> str:
+    """A time since the epoch as RFC 3339 in UTC, with milliseconds."""
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What the results of one batch share."""
+
+    batch_id: str
+    flow_id: str
+    request_id: str | None
+    code: int
+    confirmation: str
+    """`response` or `checksum`."""
+    attempts: int
+    accepted_ms: int
+
+
+def results(
+    acceptance: Acceptance, calls: Sequence[Call], uuids: Sequence[str | None] | None
+) -> list[Written]:
+    """One record a call, in the calls' order; `uuids` is None where the provider gives none."""
+    common = {
+        "flow-id": acceptance.flow_id,
+        "status": "accepted",
+        "confirmation": acceptance.confirmation,
+        "request-id": acceptance.request_id,
+        "api-response-code": acceptance.code,
+        "batch-id": acceptance.batch_id,
+        "attempts": acceptance.attempts,
+        "accepted-at": rfc3339(acceptance.accepted_ms),
+    }
+    shared = json.dumps(common, separators=(",", ":"))[1:-1].encode().replace(b"%", b"%%")
+    template = (
+        b'{"client-identifier":%b,' + shared + b',"phonon-uuid":%b,"source":{"topic":%b,'
+        b'"partition":%d,"offset":%d,"timestamp":"%b"},"origin":null}'
+    )
+    written: list[Written] = []
+    topics: dict[str, bytes] = {}
+    for index, call in enumerate(calls):
+        record = call.record
+        topic = topics.get(record.topic)
+        if topic is None:
+            topic = topics[record.topic] = json.dumps(record.topic).encode()
+        uuid = uuids[index] if uuids else None
+        value = template % (
+            call.identifier,
+            b"null" if uuid is None else json.dumps(uuid).encode(),
+            topic,
+            record.partition,
+            record.offset,
+            rfc3339(record.timestamp).encode(),
+        )
+        headers = [h for h in record.headers if h[0] == "traceparent"] if record.headers else []
+        written.append((record.key, value, headers))
+    return written
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a call, or an event that never became one, ends as a dead letter."""
+
+    reason: str
+    message: str
+    failed_ms: int
+    code: int | None = None
+    flow_id: str | None = None
+    batch_id: str | None = None
+    request_id: str | None = None
+    attempts: int = 0
+    first_failed_ms: int | None = None
+
+
+def dead_letter(
+    source: Origin, record: Record | None, failure: Failure, group_id: str, bytes_max: int
+) -> Written:
+    """The event's own key, value and headers, and why it failed.
+
+    Args:
+        source: where the event stood.
+        record: the event; None if its log no longer holds it.
+        group_id: of the dispatcher.
+        bytes_max: what the topic takes; value, headers and key are left out in this order if the
+            record would not fit.
+    """
+    value = record.value if record else None
+    headers = list(record.headers) if record else []
+    key = record.key if record else None
+    ours = _headers(source, record, failure, group_id)
+    room = bytes_max - RECORD_OVERHEAD_BYTES - _size(ours)
+    value_bytes = len(value) if value is not None else 0
+    key_bytes = len(key) if key is not None else 0
+    if record is None or value_bytes + key_bytes + _size(headers) > room:
+        value = None
+        ours.append(("dispatch.value-omitted", b"true"))
+        if record is not None:
+            ours.append(("dispatch.value-bytes", str(value_bytes).encode()))
+    if key_bytes + _size(headers) > room:
+        headers = []
+        ours.append(("dispatch.headers-omitted", b"true"))
+    if key_bytes > room:
+        key = None
+        ours.append(("dispatch.key-omitted", b"true"))
+    return key, value, headers + ours
+
+
+def _headers(
+    source: Origin, record: Record | None, failure: Failure, group_id: str
+) -> list[Header]:
+    first_ms = failure.failed_ms if failure.first_failed_ms is None else failure.first_failed_ms
+    texts: list[tuple[str, str | int | None]] = [
+        ("__dlq.errors.topic", source[0]),
+        ("__dlq.errors.partition", source[1]),
+        ("__dlq.errors.offset", source[2]),
+        ("__dlq.errors.group", group_id),
+        ("__dlq.errors.delivery.count", max(1, failure.attempts)),
+        ("__dlq.errors.message", failure.message[:MESSAGE_CHARACTERS_MAX]),
+        ("dispatch.reason", failure.reason),
+        ("dispatch.code", failure.code),
+        ("dispatch.flow-id", failure.flow_id),
+        ("dispatch.batch-id", failure.batch_id),
+        ("dispatch.request-id", failure.request_id),
+        ("dispatch.attempts", failure.attempts),
+        ("dispatch.first-failed-at", rfc3339(first_ms)),
+        ("dispatch.failed-at", rfc3339(failure.failed_ms)),
+    ]
+    if record is not None:
+        texts.append(("dispatch.timestamp", rfc3339(record.timestamp)))
+        if record.value is not None:
+            sha256 = hashlib.sha256(record.value).hexdigest()
+            texts.append(("dispatch.payload-sha256", sha256))
+    return [(name, str(text).encode()) for name, text in texts if text is not None]
+
+
+def _size(headers: Sequence[Header]) -> int:
+    return sum(len(name) * 4 + len(value or b"") + 10 for name, value in headers)

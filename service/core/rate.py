@@ -1,0 +1,98 @@
+"""The window guard: the law that no sliding minute at the provider exceeds the share.
+
+Knows nothing of clocks or waiting: it takes `now` (seconds, any monotonic clock) and answers.
+An attempt counts from its grant until a window after its end, so whenever in between the provider
+sees it arrive, the sum of every window (t - 60 s, t] stays within the share.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import dataclass
+
+WINDOW_SECONDS = 60.0
+MARGIN_SECONDS = 0.05
+"""Two clocks are compared, ours and the provider's: over a minute they drift far less than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The send may start now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Ask again after `seconds`, or when an attempt has ended, whichever is first."""
+
+    seconds: float
+
+
+class WindowGuard:
+    """Counts calls and requests of attempts that the provider may see in one window."""
+
+    def __init__(self, calls_max: int, requests_max: int) -> None:
+        self.calls_max = calls_max
+        self.requests_max = requests_max
+        self._flying: dict[int, int] = {}
+        self._leaving: list[tuple[float, int, int]] = []
+        self._calls = 0
+        self._requests = 0
+        self._granted = 0
+
+    def ask(self, calls: int, now: float, requests: int = 1) -> Granted | Wait:
+        """Whether `requests` more requests with `calls` calls in all would keep the law.
+
+        A batch larger than the whole share (recovered after the limit was lowered) goes when the
+        window is empty.
+        """
+        self._forget(now)
+        fits = (
+            self._calls + calls <= self.calls_max and self._requests + requests <= self.requests_max
+        )
+        if fits or not (self._calls or self._requests):
+            return Granted()
+        if self._leaving:
+            return Wait(max(0.0, self._leaving[0][0] - now))
+        return Wait(WINDOW_SECONDS)
+
+    def grant(self, calls: int) -> int:
+        """Count an attempt from now on; returns the token that `end` takes."""
+        self._granted += 1
+        self._flying[self._granted] = calls
+        self._calls += calls
+        self._requests += 1
+        return self._granted
+
+    def end(self, token: int, now: float) -> None:
+        """The attempt is over; it leaves the window a minute after `now`."""
+        calls = self._flying.pop(token)
+        expiry = now + WINDOW_SECONDS + MARGIN_SECONDS
+        heapq.heappush(self._leaving, (expiry, calls, 1))
+
+    def count_until(self, calls: int, requests: int, expiry: float) -> None:
+        """Count what somebody else sent, or may have sent, until `expiry`."""
+        self._calls += calls
+        self._requests += requests
+        heapq.heappush(self._leaving, (expiry, calls, requests))
+
+    def tally(self, now: float) -> list[tuple[int, int, int]]:
+        """`(seconds until it leaves, rounded up, calls, requests)` of all attempts that ended."""
+        self._forget(now)
+        rows: dict[int, list[int]] = {}
+        for expiry, calls, requests in self._leaving:
+            row = rows.setdefault(math.ceil(expiry - now), [0, 0])
+            row[0] += calls
+            row[1] += requests
+        return [(seconds, calls, requests) for seconds, (calls, requests) in sorted(rows.items())]
+
+    def used_calls(self, now: float) -> int:
+        """Calls that count at `now`."""
+        self._forget(now)
+        return self._calls
+
+    def _forget(self, now: float) -> None:
+        while self._leaving and self._leaving[0][0] <= now:
+            _, calls, requests = heapq.heappop(self._leaving)
+            self._calls -= calls
+            self._requests -= requests

@@ -1,0 +1,80 @@
+"""A sealed batch in memory, from its seal to its outcome.
+
+Knows nothing of connections or topics. What must survive a crash is in `saved` (checkpoint.py);
+the rest can be rebuilt from it and the source records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from service.core.calls import Call, Record
+from service.core.checkpoint import OpenBatch
+from service.core.verdicts import Attempt, End
+
+Source = tuple[str, int, int]
+"""(topic, partition, offset) of a source record"""
+
+
+def mint_id(batch_id: str, mint: int) -> int:
+    """The 64 bits that the tail of this mint's body spells; the same after a crash."""
+    return int.from_bytes(hashlib.sha256(f"{batch_id}.{mint}".encode()).digest()[:8])
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """One open batch. `body` is empty until a recovered one is rebuilt."""
+
+    saved: OpenBatch
+    sources: Sequence[Source]
+    account: str
+    calls: Sequence[Call] = ()
+    body: bytes = b""
+    due: float = 0.0
+    """Loop time before which it must not be sent."""
+    sent: bool = False
+    """Whether this process, or an earlier owner, may have sent this mint."""
+    durable_turn: int = 0
+    """The turn that must be committed before the next send."""
+    flying: bool = False
+    found: dict[Source, Record] = field(default_factory=dict)
+    """Records of a recovered batch, as far as they have been read again."""
+    missing: set[Source] = field(default_factory=set)
+    """Records of a recovered batch that the log no longer holds."""
+
+    @property
+    def id(self) -> str:
+        """The batch-id of results and dead letters."""
+        return self.saved.id
+
+    @property
+    def flow_id(self) -> str:
+        """The flow all its calls belong to."""
+        return self.saved.flow_id
+
+    @property
+    def attempts_made(self) -> int:
+        """Attempts of all its mints."""
+        return self.saved.attempts_before + len(self.saved.attempts)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether an attempt of this mint may have been accepted, and nothing has settled it."""
+        return any(attempt.end is not End.REFUSED for attempt in self.saved.attempts)
+
+    def note(self, attempt: Attempt, now_ms: int, *, counts: bool) -> None:
+        """Add the end of an attempt that failed to this mint's history."""
+        self.saved = msgspec.structs.replace(
+            self.saved,
+            attempts=(*self.saved.attempts, attempt),
+            spent=self.saved.spent + counts,
+            first_failed_ms=self.saved.first_failed_ms or now_ms,
+        )
+
+    def expired(self, wall: float, today: int) -> bool:
+        """Whether any of its calls must no longer be sent."""
+        return any(call.expired(wall, today) for call in self.calls)

@@ -1,0 +1,28 @@
+"""A wake-up call that is not lost if nobody waits for it yet.
+
+Knows nothing of why it rings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Bell:
+    """One waiter, any number of ringers."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake the waiter, or the next one to wait."""
+        self._event.set()
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Return when it rings, or after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            pass
+        self._event.clear()

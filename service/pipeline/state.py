@@ -1,0 +1,231 @@
+"""Everything a lane knows: one object that its loops share, changed only between awaits.
+
+Knows nothing of Kafka's or the provider's clients. Whatever ends a call goes through here, so that
+its outcome, the ledger and the window always change together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from service.core.batching import Batcher
+from service.core.calls import Call, Record
+from service.core.checkpoint import VERSION, Checkpoint
+from service.core.holds import Holds
+from service.core.offsets import Ledger
+from service.core.outcomes import Acceptance, Failure, dead_letter, results
+from service.core.rate import WindowGuard
+from service.errors import EventRefused
+from service.pipeline.batch import Batch, Source
+from service.ports import (
+    CallsEnded,
+    Clock,
+    EventRefusedFact,
+    EventsLost,
+    Fact,
+    Observer,
+    TopicPartition,
+    Write,
+)
+from service.settings import Settings
+
+
+@dataclass(slots=True)
+class Outbox:
+    """What the next turn will write, and what will be told once it is durable."""
+
+    writes: dict[TopicPartition, list[Write]] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+    wanted: bool = False
+    """A turn is wanted although nothing is to be written: state changed, or the lease runs out."""
+
+    def __bool__(self) -> bool:
+        return self.wanted or bool(self.writes)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where outcomes go."""
+
+    results: str
+    results_partitions: int
+    dead_letters: str
+    dead_letters_partitions: int
+    dead_letter_bytes_max: int
+    group_id: str
+
+
+class LaneState:
+    """The state of one owned lane."""
+
+    def __init__(
+        self,
+        lane: int,
+        lanes: int,
+        settings: Settings,
+        targets: Targets,
+        batcher: Batcher,
+        guard: WindowGuard,
+        holds: Holds,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self.lane = lane
+        self.lanes = lanes
+        self.settings = settings
+        self.batcher = batcher
+        self.guard = guard
+        self.holds = holds
+        self.observer = observer
+        self.ledgers: dict[TopicPartition, Ledger] = {}
+        self.open: dict[str, Batch] = {}
+        self.bodies: set[bytes] = set()
+        """sha256 of every open batch's body."""
+        self.recovering: dict[Source, Batch] = {}
+        """Source records of recovered batches that have not been read again yet."""
+        self.outbox = Outbox()
+        self.turn = 0
+        self.ends: dict[TopicPartition, int] = {}
+        """The offset after the last committed record, as of the last fetch."""
+        self.checkpoint_bytes = 0
+        self.held_events = 0
+        self.held_bytes = 0
+        self._targets = targets
+        self._clock = clock
+
+    def index_of(self) -> dict[TopicPartition, int]:
+        """Place of each partition in the checkpoint's list; places never change."""
+        return {tp: index for index, tp in enumerate(self.ledgers)}
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return int(self._clock.wall() * 1000)
+
+    # What comes in
+
+    def begin(self, tp: TopicPartition, offset: int) -> None:
+        """Take a partition up at `offset`; the next turn makes that durable."""
+        self.ledgers[tp] = Ledger(*tp, offset)
+        self.outbox.wanted = True
+
+    def hold_record(self, record: Record) -> None:
+        """Count a record that is kept in memory from now on."""
+        self.held_events += 1
+        self.held_bytes += len(record.value or b"") + len(record.key or b"")
+
+    def refuse(self, record: Record, refused: EventRefused) -> None:
+        """One event cannot become a call: its dead letter is its outcome."""
+        failure = Failure(refused.reason, str(refused), self.now_ms())
+        source = (record.topic, record.partition, record.offset)
+        self._bury(source, record, failure)
+        self._finish([source], [record])
+        fact = EventRefusedFact(source, refused.reason, refused.field, str(refused))
+        self.outbox.facts.append(fact)
+
+    def lose(self, tp: TopicPartition, first: int, end: int) -> None:
+        """Records of [first, end) were gone before they could be read."""
+        self.ledgers[tp].lose(first, end)
+        self.outbox.wanted = True
+        self.outbox.facts.append(EventsLost(tp, first, end))
+
+    # What goes out
+
+    def open_batch(self, batch: Batch) -> None:
+        """A batch is sealed, cut or recovered."""
+        self.open[batch.id] = batch
+        self.bodies.add(batch.saved.sha256)
+        self.outbox.wanted = True
+
+    def close_batch(self, batch: Batch) -> None:
+        """A batch has its outcome, or was replaced by others."""
+        del self.open[batch.id]
+        self.bodies.discard(batch.saved.sha256)
+        self.outbox.wanted = True
+
+    def accepted(
+        self,
+        batch: Batch,
+        calls: Sequence[Call],
+        acceptance: Acceptance,
+        uuids: Sequence[str | None] | None,
+    ) -> None:
+        """The provider took these calls of a batch over."""
+        name, partitions = self._targets.results, self._targets.results_partitions
+        writes = self.outbox.writes
+        for call, write in zip(calls, results(acceptance, calls, uuids), strict=True):
+            # The source's partition is a function of the event's key, so one key stays together.
+            writes.setdefault((name, call.record.partition % partitions), []).append(write)
+        self._end(batch.flow_id, "accepted", [call.record for call in calls])
+
+    def failed(self, flow_id: str, calls: Iterable[Call], failure: Failure) -> None:
+        """These calls end as dead letters."""
+        records = [call.record for call in calls]
+        for record in records:
+            self._bury((record.topic, record.partition, record.offset), record, failure)
+        self._end(flow_id, failure.reason, records)
+
+    def failed_unseen(self, batch: Batch, failure: Failure) -> None:
+        """A batch ends although some of its records are gone."""
+        found = batch.found
+        for source in batch.sources:
+            self.recovering.pop(source, None)
+            self._bury(source, found.get(source), failure)
+        self._finish(batch.sources, list(found.values()))
+        self.outbox.facts.append(CallsEnded(batch.flow_id, failure.reason, len(batch.sources), 0.0))
+
+    def _end(self, flow_id: str, outcome: str, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        self._finish([(r.topic, r.partition, r.offset) for r in records], records)
+        oldest = min(record.timestamp for record in records)
+        latency = max(0.0, (self.now_ms() - oldest) / 1000)
+        self.outbox.facts.append(CallsEnded(flow_id, outcome, len(records), latency))
+
+    def _bury(self, source: Source, record: Record | None, failure: Failure) -> None:
+        targets = self._targets
+        write = dead_letter(
+            source, record, failure, targets.group_id, targets.dead_letter_bytes_max
+        )
+        partition = source[1] % targets.dead_letters_partitions
+        self.outbox.writes.setdefault((targets.dead_letters, partition), []).append(write)
+
+    def _finish(self, sources: Iterable[Source], records: Sequence[Record]) -> None:
+        offsets: dict[TopicPartition, list[int]] = {}
+        for topic, partition, offset in sources:
+            offsets.setdefault((topic, partition), []).append(offset)
+        for tp, done in offsets.items():
+            self.ledgers[tp].finish(done)
+        self.held_events -= len(records)
+        for record in records:
+            self.held_bytes -= len(record.value or b"") + len(record.key or b"")
+
+    # What a turn takes
+
+    def take_outbox(self) -> Outbox:
+        """All that is to be written now; what comes later is for the next turn."""
+        taken, self.outbox = self.outbox, Outbox()
+        return taken
+
+    def checkpoint(
+        self, owner: str, lease_seconds: float, now: float, *, released: bool
+    ) -> Checkpoint:
+        """The state as of now, consistent with the outbox that was just taken."""
+        return Checkpoint(
+            VERSION,
+            self.lane,
+            self.lanes,
+            owner,
+            self.turn,
+            lease_seconds,
+            self.settings.provider.timeout_seconds,
+            released,
+            [ledger.state() for ledger in self.ledgers.values()],
+            [batch.saved for batch in self.open.values()],
+            self.guard.tally(now),
+            self.holds.states(),
+        )
+
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """The group's offsets, for lag tools."""
+        return {tp: ledger.position for tp, ledger in self.ledgers.items()}

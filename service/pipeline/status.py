@@ -1,0 +1,103 @@
+"""What a replica looks like from outside, as plain values.
+
+Knows nothing of HTTP or metrics: both are given what this module makes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.metadata import version
+from urllib.parse import urlsplit
+
+from service.core.status import (
+    FLOWS_MAX,
+    FlowStatus,
+    HoldStatus,
+    LaneStatus,
+    PartitionStatus,
+    Status,
+)
+from service.pipeline.lane import Lane, World
+from service.pipeline.replica import Replica
+from service.pipeline.sender import Sender
+from service.pipeline.state import LaneState
+
+
+def status_of(replica: Replica, world: World) -> Status:
+    """The whole process as of now; call it in the replica's loop."""
+    settings = world.settings
+    lanes = tuple(_lane(lane) for _, lane in sorted(replica.lanes.items()))
+    return Status(
+        version=version("call-dispatcher"),
+        ready=replica.joined and not replica.draining,
+        draining=replica.draining,
+        joined=replica.joined,
+        standby=replica.joined and not lanes,
+        owner=world.owner,
+        group_id=settings.kafka.group_id,
+        profile=settings.provider.profile,
+        url_host=urlsplit(settings.provider.url).hostname or "",
+        limit_scope=settings.provider.limit_scope,
+        lanes=lanes,
+        error=replica.trouble
+        if any(lane.state == "taking" for lane in lanes) or not replica.joined
+        else None,
+    )
+
+
+def _lane(lane: Lane) -> LaneStatus:
+    if lane.state is None or lane.sender is None:
+        return LaneStatus(lane.lane, "taking", 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    return _owned(lane.lane, lane.state, lane.sender)
+
+
+def _owned(lane: int, state: LaneState, sender: Sender) -> LaneStatus:
+    now = asyncio.get_running_loop().time()
+    waiting = state.batcher.waiting
+    longest = sorted(waiting.items(), key=lambda item: -item[1])[:FLOWS_MAX]
+    return LaneStatus(
+        lane=lane,
+        state="owned",
+        turn=state.turn,
+        open_batches=len(state.open),
+        waiting_calls=sum(waiting.values()),
+        held_events=state.held_events,
+        held_bytes=state.held_bytes,
+        in_flight=sender.in_flight,
+        calls_in_window=state.guard.used_calls(now),
+        calls_per_minute=state.guard.calls_max,
+        requests_per_minute=state.guard.requests_max,
+        partitions=tuple(
+            PartitionStatus(
+                topic,
+                partition,
+                ledger.position,
+                end := state.ends.get((topic, partition)),
+                None if end is None else max(0, end - ledger.position),
+            )
+            for (topic, partition), ledger in state.ledgers.items()
+        ),
+        oldest_event_age_seconds=_oldest_age(state),
+        holds=tuple(
+            HoldStatus(
+                hold.scope,
+                hold.name,
+                hold.reason,
+                hold.since_ms,
+                hold.code,
+                hold.probes,
+                max(0.0, state.holds.probe_at_of(hold) - now),
+            )
+            for hold in state.holds.states()
+        ),
+        flows=tuple(FlowStatus(flow_id, calls) for flow_id, calls in longest),
+        paused_seconds=max(0.0, sender.circuit_until - now),
+        recovering_batches=len(set(map(id, state.recovering.values()))),
+        checkpoint_bytes=state.checkpoint_bytes,
+    )
+
+
+def _oldest_age(state: LaneState) -> float | None:
+    oldest = [calls[0].record.timestamp for calls in state.batcher.heads()]
+    oldest += [b.calls[0].record.timestamp for b in state.open.values() if b.calls]
+    return max(0.0, (state.now_ms() - min(oldest)) / 1000) if oldest else None

@@ -1,0 +1,163 @@
+"""The turns of a lane: one transaction for everything that became known since the last one.
+
+Knows nothing of verdicts or HTTP. Only after a turn's commit are the batches that it sealed handed
+to the sender; a send needs a committed turn that began less than the lease ago.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from service.core import checkpoint as checkpoints
+from service.errors import BrokerUnavailable, CommitUnknown, LaneFenced
+from service.pipeline.batch import Batch
+from service.pipeline.bell import Bell
+from service.pipeline.state import LaneState, Outbox
+from service.ports import Broker, Clock, Outgoing, Trouble, TurnCommitted, Writer
+
+RETAKE_SECONDS = 1.0
+"""Between two tries to find out what became of a transaction."""
+
+
+def lease_seconds(session_timeout_seconds: float) -> float:
+    """How long after a turn's begin its owner may send: no longer than the group waits for a
+    heartbeat, less one heartbeat (a tenth of the session) and a second.
+    """
+    return session_timeout_seconds * 0.9 - 1.0
+
+
+class Turns:
+    """Commits a lane's turns, one at a time."""
+
+    def __init__(
+        self,
+        state: LaneState,
+        broker: Broker,
+        writer: Writer,
+        owner: str,
+        clock: Clock,
+        pick: Callable[[], Sequence[Batch]],
+        next_pick_at: Callable[[], float | None],
+        release: Callable[[Batch], None],
+        after: Callable[[], None],
+    ) -> None:
+        self.bell = Bell()
+        self.committed = 0
+        self._state = state
+        self._broker = broker
+        self._writer = writer
+        self._owner = owner
+        self._clock = clock
+        self._pick = pick
+        self._next_pick_at = next_pick_at
+        self._release = release
+        self._after = after
+        self._lease = lease_seconds(state.settings.kafka.session_timeout_seconds)
+        self._began = float("-inf")
+        self._fresh = asyncio.Condition()
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Make turns as they are needed until `stop`; when idle, none."""
+        loop = asyncio.get_running_loop()
+        while not self._stopping:
+            sealed = self._pick()
+            if sealed or self._state.outbox:
+                await self.commit(sealed)
+                continue
+            at = self._next_pick_at()
+            await self.bell.wait(None if at is None else max(0.0, at - loop.time()))
+
+    def stop(self) -> None:
+        """Let `run` return after the turn that is under way."""
+        self._stopping = True
+        self.bell.ring()
+
+    def leased(self) -> bool:
+        """Whether a send may start now."""
+        return self._clock.boot() - self._began < self._lease
+
+    async def lease(self) -> None:
+        """Return when a send may start: at once, or after a turn made for this."""
+        while not self.leased():
+            self._state.outbox.wanted = True
+            self.bell.ring()
+            async with self._fresh:
+                await self._fresh.wait()
+
+    async def commit(self, sealed: Sequence[Batch] = (), *, released: bool = False) -> int:
+        """One turn; returns the broker's time of it in ms.
+
+        Raises:
+            LaneFenced: a successor has taken the lane over; nothing of this turn was written.
+        """
+        state, loop = self._state, asyncio.get_running_loop()
+        started = loop.time()
+        state.turn += 1
+        outbox = state.take_outbox()
+        saved = state.checkpoint(self._owner, self._lease, started, released=released)
+        outgoing = Outgoing(outbox.writes, state.positions(), state.lane, checkpoints.encode(saved))
+        stamp = await self._write(outgoing)
+        self.committed = state.turn
+        self._tell(outbox, outgoing, loop.time() - started)
+        for batch in state.open.values():
+            if batch.saved.first_possible_ms is None:
+                batch.saved = msgspec.structs.replace(batch.saved, first_possible_ms=stamp)
+        for batch in sealed:
+            self._release(batch)
+        self._after()
+        async with self._fresh:
+            self._fresh.notify_all()
+        return stamp
+
+    def _tell(self, outbox: Outbox, outgoing: Outgoing, seconds: float) -> None:
+        state = self._state
+        for fact in outbox.facts:
+            state.observer.tell(fact)
+        size = state.checkpoint_bytes = len(outgoing.checkpoint)
+        state.observer.tell(TurnCommitted(state.lane, state.turn, seconds, size, len(state.open)))
+
+    async def _write(self, outgoing: Outgoing) -> int:
+        while True:
+            began = self._clock.boot()
+            try:
+                stamp = await self._writer.commit(outgoing)
+            except CommitUnknown as error:
+                self._state.observer.tell(Trouble("commit", str(error)))
+                known = await self._find_out()
+                if known is not None:
+                    return known
+            else:
+                self._began = began
+                return stamp
+
+    async def _find_out(self) -> int | None:
+        """Take the lane over from itself and look what became of the turn.
+
+        Returns:
+            The time of the turn if it was committed, None if it has to be written again.
+
+        Raises:
+            LaneFenced: the lane is another's by now.
+        """
+        while True:
+            try:
+                await self._writer.stop()
+                if not await self._broker.owns(self._state.lane):
+                    raise LaneFenced("the group has given the lane to another replica")
+                self._writer = self._broker.writer(self._state.lane)
+                await self._writer.start()
+                stored = await self._broker.last_checkpoint(self._state.lane)
+                break
+            except BrokerUnavailable as error:
+                self._state.observer.tell(Trouble("commit", str(error)))
+                await asyncio.sleep(RETAKE_SECONDS)
+        if stored is None:
+            raise LaneFenced("the lane's checkpoint is gone")
+        last = checkpoints.decode(stored.value)
+        if last.owner != self._owner:
+            raise LaneFenced("another replica has written the lane's last checkpoint")
+        return stored.timestamp_ms if last.turn == self._state.turn else None

@@ -1,0 +1,341 @@
+"""What the pipeline asks of the world, and what it tells it.
+
+Knows nothing of any client library. Each port has an adapter on the real thing and an in-memory
+one for the simulator, both held to the same laws (tests/contracts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from service.core.calls import Header, Record
+from service.core.verdicts import Answer
+
+TopicPartition = tuple[str, int]
+"""(topic, partition)"""
+
+Write = tuple[bytes | None, bytes | None, Sequence[Header]]
+"""(key, value, headers) of one record to be written"""
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """What one transaction carries, checkpoint last."""
+
+    writes: Mapping[TopicPartition, Sequence[Write]]
+    offsets: Mapping[TopicPartition, int]
+    """For lag tools only; nobody here reads them back."""
+    lane: int
+    checkpoint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A committed checkpoint record."""
+
+    value: bytes | None
+    timestamp_ms: int
+    """The broker's LogAppendTime."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The topics as the broker describes them."""
+
+    partitions: Mapping[str, int]
+    """Partitions by topic; a missing topic is left out."""
+    record_bytes_max: Mapping[str, int]
+    """`max.message.bytes` by topic."""
+    group_offsets: Mapping[TopicPartition, int] = field(default_factory=dict)
+    """Committed offsets of the group on the requests topic."""
+
+
+class Clock(Protocol):
+    """Times other than the loop's own."""
+
+    def boot(self) -> float:
+        """Seconds on CLOCK_BOOTTIME: goes on while the machine is suspended."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+
+class Writer(Protocol):
+    """The transactional producer of one lane, good for one life: after an error it is spent."""
+
+    async def start(self) -> None:
+        """Fence every earlier owner and abort what it left open.
+
+        Raises:
+            BrokerUnavailable: try again later.
+            LaneFenced: somebody fenced this one while it started.
+        """
+        ...
+
+    async def commit(self, outgoing: Outgoing) -> int:
+        """Write all of it in one transaction; returns the checkpoint's LogAppendTime in ms.
+
+        Raises:
+            LaneFenced: a successor has started; nothing of this was committed.
+            CommitUnknown: it may be committed or not; the writer is spent.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Give up the connection, whatever state it is in; bounded in time, never raises."""
+        ...
+
+
+class Reader(Protocol):
+    """Reads a lane's partitions by manual assignment, read_committed, with no automatic reset."""
+
+    async def start(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read from these offsets on.
+
+        Raises:
+            BrokerUnavailable: try again later.
+        """
+        ...
+
+    async def fetch(
+        self, partitions: Collection[TopicPartition], records_max: int, wait_seconds: float
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        """Up to `records_max` records of these partitions; empty after `wait_seconds`.
+
+        Raises:
+            RecordsGone: a position is outside its log; see `bounds`, then `seek`.
+            BrokerUnavailable: try again later.
+        """
+        ...
+
+    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions too."""
+        ...
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from `offset`."""
+        ...
+
+    async def bounds(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, tuple[int, int]]:
+        """(first offset, offset after the last committed one) of each.
+
+        Raises:
+            BrokerUnavailable: try again later.
+        """
+        ...
+
+    def known_end(self, partition: TopicPartition) -> int | None:
+        """The offset after the last committed record, as of the last fetch."""
+        ...
+
+    def partition_count(self, topic: str) -> int:
+        """How many partitions the topic has, as of the client's last refresh."""
+        ...
+
+    async def stop(self) -> None:
+        """Give up the connection; bounded in time, never raises."""
+        ...
+
+
+class Broker(Protocol):
+    """Kafka, as a lane needs it."""
+
+    async def survey(self) -> Survey:
+        """Describe the topics.
+
+        Raises:
+            BrokerUnavailable: try again later.
+        """
+        ...
+
+    async def last_checkpoint(self, lane: int) -> Stored | None:
+        """The last committed record of a lane's checkpoint partition, or None.
+
+        Raises:
+            BrokerUnavailable: try again later.
+        """
+        ...
+
+    async def owns(self, lane: int) -> bool:
+        """Whether the group's coordinator counts the lane as this process's, asked just now."""
+        ...
+
+    def writer(self, lane: int) -> Writer:
+        """A new producer with the lane's transactional id, not started."""
+        ...
+
+    def reader(self) -> Reader:
+        """A new reader, not started."""
+        ...
+
+
+class Election(Protocol):
+    """Membership of the consumer group on the checkpoints topic: a partition is a lane."""
+
+    async def join(self, on_lanes: Callable[[frozenset[int]], None]) -> None:
+        """Take part; `on_lanes` is told the whole set of lanes after each rebalance."""
+        ...
+
+    async def leave(self) -> None:
+        """Leave the group at once, so that others need not wait for the session to end."""
+        ...
+
+
+class Provider(Protocol):
+    """The provider's HTTP API."""
+
+    async def post(self, body: bytes) -> Answer:
+        """Send one body; every failure is an Answer. Cancelling aborts it on the wire."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EventsRead:
+    """Records came in."""
+
+    partition: TopicPartition
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRefusedFact:
+    """One event cannot become a call."""
+
+    source: tuple[str, int, int]
+    reason: str
+    field: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSealed:
+    """A batch's bytes are decided."""
+
+    batch_id: str
+    flow_id: str
+    calls: int
+    body_bytes: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEnded:
+    """One attempt came to its end."""
+
+    batch_id: str
+    flow_id: str
+    calls: int
+    attempt: int
+    code: str
+    """The provider's code, else `http_<status>`, `no_answer` or `not_sent`."""
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPlanned:
+    """A batch will be sent again."""
+
+    batch_id: str
+    flow_id: str
+    cause: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallsEnded:
+    """Calls got their outcome, in a transaction that is committed."""
+
+    flow_id: str
+    outcome: str
+    """`accepted`, or the dead letter's reason."""
+    count: int
+    latency_seconds: float
+    """From the oldest event's timestamp to the commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCommitted:
+    """One transaction is durable."""
+
+    lane: int
+    turn: int
+    seconds: float
+    checkpoint_bytes: int
+    batches_open: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterWaited:
+    """A batch was granted its place in the window."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HoldChanged:
+    """A hold began or ended."""
+
+    scope: str
+    name: str
+    active: bool
+    reason: str
+    code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneChanged:
+    """A lane's life: `taking`, `owned`, `released`, `fenced`, `dropped`, `waiting`."""
+
+    lane: int
+    state: str
+    message: str = ""
+    recovered_batches: int = 0
+    was_released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventsLost:
+    """Records were removed by retention before they had an outcome."""
+
+    partition: TopicPartition
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something of the outside failed and will be tried again."""
+
+    where: str
+    message: str
+
+
+Fact = (
+    EventsRead
+    | EventRefusedFact
+    | BatchSealed
+    | RequestEnded
+    | RetryPlanned
+    | CallsEnded
+    | TurnCommitted
+    | LimiterWaited
+    | HoldChanged
+    | LaneChanged
+    | EventsLost
+    | Trouble
+)
+
+
+class Observer(Protocol):
+    """Told every fact; metrics and logs are observers. It must never raise."""
+
+    def tell(self, fact: Fact) -> None:
+        """One more fact."""
+        ...

@@ -1,0 +1,174 @@
+"""What goes wrong by intention: rules by script or chance, and outages.
+
+Knows nothing of how a fault looks on the wire (answers.py). Times are seconds since the script
+was given; chance is drawn from the `random.Random` that is handed in.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from service.errors import ConfigurationError
+
+Effect = Literal[
+    "none", "cut", "silence", "empty", "malformed", "truncated", "wrong-length", "drip",
+    "redirect", "http", "code",
+]  # fmt: skip
+Moment = Literal["before", "inside", "after"]
+
+FAULT = re.compile(
+    r"(cut|silence|empty|malformed|truncated|wrong-length|drip|redirect|none"
+    r"|http-[2-5]\d\d|code-\d{3}|[45]\d\d)(?:-(before|inside|after))?"
+)
+EARLY: Mapping[str, Moment] = {"http": "before", "redirect": "before", "code": "inside"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong with a request.
+
+    `before`: nothing of the request is seen by the provider, no checksum either. `inside`: after
+    a checksum recorded at receipt or validation, before any call is accepted. `after`: the
+    request is worked on as usual, its answer alone is replaced or lost.
+    """
+
+    effect: Effect
+    number: int
+    """The HTTP status or code of `http` and `code`."""
+    moment: Moment
+    name: str
+
+
+def parse_fault(text: str) -> Fault:
+    """`cut-after`, `503`, `http-500-inside`, `code-205`, … Raises ConfigurationError."""
+    found = FAULT.fullmatch(text)
+    if found is None:
+        raise ConfigurationError(
+            f"unknown fault {text!r}: expected cut, silence, empty, malformed, truncated,"
+            " wrong-length, drip, redirect, http-NNN or code-NNN, then -before, -inside or -after"
+        )
+    name, _, number = found[1].rpartition("-") if found[1][-1].isdigit() else (found[1], "", "0")
+    effect: Any = name or "http"
+    return Fault(effect, int(number), found[2] or EARLY.get(effect, "after"), text)  # type: ignore[arg-type]
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """One rule: all conditions given must hold. The first rule that holds decides."""
+
+    fault: str = "none"
+    nth: Annotated[int, Meta(ge=1)] | None = None
+    """Only the n-th request (of the flow, if one is given) since the script was given."""
+    flow: str | None = None
+    attempt: Annotated[int, Meta(ge=1)] | None = None
+    """Only the n-th arrival of the same bytes."""
+    from_second: float = 0.0
+    to_second: float | None = None
+    times: Annotated[int, Meta(ge=1)] | None = None
+    """At most so often."""
+    share: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    """Only this share of the requests that meet the conditions, by chance."""
+    delay_seconds: Annotated[float, Meta(ge=0)] = 0.0
+    """Added to the latency."""
+
+
+class Outage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """A time in which no request comes through."""
+
+    answer: Literal["503", "reset", "silence"] = "503"
+    from_second: float = 0.0
+    to_second: float | None = None
+
+
+class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `--script` and `POST /twin/faults` carry; `switches` are those of options.py."""
+
+    rules: tuple[Rule, ...] = ()
+    outages: tuple[Outage, ...] = ()
+    switches: dict[str, Any] = {}
+
+
+def read_script(value: object) -> Script:
+    """A script from parsed YAML or JSON; a bare list is its rules. Raises ConfigurationError."""
+    if isinstance(value, list):
+        value = {"rules": value}
+    try:
+        script = msgspec.convert(_fault_names_as_text(value), Script)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"fault script: {error}") from error
+    for rule in script.rules:
+        parse_fault(rule.fault)
+    return script
+
+
+def _fault_names_as_text(value: object) -> object:
+    """YAML reads `fault: 503` as a number."""
+    if isinstance(value, Mapping):
+        return {
+            name: str(item)
+            if name in ("fault", "answer") and isinstance(item, int)
+            else _fault_names_as_text(item)
+            for name, item in value.items()
+        }
+    return [_fault_names_as_text(item) for item in value] if isinstance(value, list) else value
+
+
+OUTAGE_FAULTS: Mapping[str, Fault] = {
+    "503": Fault("http", 503, "before", "outage-503"),
+    "reset": Fault("cut", 0, "before", "outage-reset"),
+    "silence": Fault("silence", 0, "before", "outage-silence"),
+}
+
+
+class Faults:
+    """A script under way: counts requests and says what befalls each."""
+
+    def __init__(self, script: Script, started: float, rng: random.Random) -> None:
+        self.script = script
+        self._started = started
+        self._rng = rng
+        self._rules = [(rule, parse_fault(rule.fault)) for rule in script.rules]
+        self._flows = {rule.flow for rule in script.rules if rule.flow is not None}
+        self._requests = 0
+        self._of_flow: Counter[str] = Counter()
+        self._used: Counter[int] = Counter()
+
+    def pick(self, flow_id: str | None, attempt: int, now: float) -> tuple[Fault | None, float]:
+        """The fault of the request that arrives at `now`, and seconds of delay on top."""
+        self._requests += 1
+        if flow_id in self._flows:
+            self._of_flow[flow_id] += 1
+        second = now - self._started
+        for outage in self.script.outages:
+            if _within(outage.from_second, outage.to_second, second):
+                return OUTAGE_FAULTS[outage.answer], 0.0
+        for index, (rule, fault) in enumerate(self._rules):
+            if self._holds(index, rule, flow_id, attempt, second):
+                self._used[index] += 1
+                return (None if fault.effect == "none" else fault), rule.delay_seconds
+        return None, 0.0
+
+    def _holds(
+        self, index: int, rule: Rule, flow_id: str | None, attempt: int, second: float
+    ) -> bool:
+        if rule.flow is not None and rule.flow != flow_id:
+            return False
+        count = self._requests if rule.flow is None else self._of_flow[rule.flow]
+        return (
+            rule.nth in (None, count)
+            and rule.attempt in (None, attempt)
+            and _within(rule.from_second, rule.to_second, second)
+            and (rule.times is None or self._used[index] < rule.times)
+            and (rule.share >= 1.0 or self._rng.random() < rule.share)
+        )
+
+
+def _within(from_second: float, to_second: float | None, second: float) -> bool:
+    return from_second <= second and (to_second is None or second < to_second)

@@ -1,0 +1,144 @@
+"""Drafts and their order, against naive models."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.core.batching import Batcher, Bounds, Cause, Draft
+from service.core.calls import Call
+from service.core.fairness import Rotation
+
+
+class Stub:
+    """A record that nobody looks at."""
+
+    topic, partition, offset, timestamp, key, value, headers = "t", 0, 0, 0, None, b"", ()
+
+
+def call(flow_id: str, identity: str, size: int = 10) -> Call:
+    return Call(Stub(), flow_id, b"1", identity, b"x" * size, -1, None, None)
+
+
+def everything(_: str) -> bool:
+    return True
+
+
+def test_a_batch_is_ready_by_count_at_once() -> None:
+    """Full batches must not wait out the linger."""
+    batcher = Batcher(lambda _: Bounds(2, 1000, 5.0))
+    batcher.add(call("A", "1"), 0.0)
+    assert batcher.take(0.0, everything) is None
+    batcher.add(call("A", "2"), 0.0)
+    draft = batcher.take(0.0, everything)
+    assert draft is not None
+    assert (len(draft.calls), draft.cause) == (2, Cause.COUNT)
+
+
+def test_a_batch_is_closed_before_the_byte_that_would_not_fit() -> None:
+    """No body is ever above its limit, commas included."""
+    batcher = Batcher(lambda _: Bounds(100, 21, 5.0))
+    for identity in "123":
+        batcher.add(call("A", identity), 0.0)
+    draft = batcher.take(0.0, everything)
+    assert draft is not None
+    assert (len(draft.calls), draft.bytes, draft.cause) == (2, 21, Cause.BYTES)
+
+
+def test_a_repeated_identifier_waits_for_the_next_batch() -> None:
+    """Answers are joined by client-identifier: a batch with two of one could not be told apart."""
+    batcher = Batcher(lambda _: Bounds(100, 1000, 5.0))
+    for identity in "112":
+        batcher.add(call("A", identity), 0.0)
+    draft = batcher.take(0.0, everything)
+    assert draft is not None
+    assert [c.identity for c in draft.calls] == ["1"]
+    assert draft.cause is Cause.REPEAT
+    assert batcher.take(4.9, everything) is None
+    later = batcher.take(5.0, everything)
+    assert later is not None
+    assert [c.identity for c in later.calls] == ["1", "2"]
+
+
+def test_a_batch_that_is_ready_by_age_fills_until_it_is_taken() -> None:
+    """With a backlog over many flows batches are full, not small."""
+    batcher = Batcher(lambda _: Bounds(100, 1000, 1.0))
+    batcher.add(call("A", "1"), 0.0)
+    assert batcher.next_ready_at() == 1.0
+    assert batcher.ready(1.0)
+    batcher.add(call("A", "2"), 2.0)
+    draft = batcher.take(3.0, everything)
+    assert draft is not None
+    assert len(draft.calls) == 2
+    assert not batcher.ready(99.0)
+
+
+def test_a_flow_that_may_not_go_does_not_stop_another() -> None:
+    """One held flow must not stop its neighbours."""
+    batcher = Batcher(lambda _: Bounds(1, 1000, 1.0))
+    batcher.add(call("A", "1"), 0.0)
+    batcher.add(call("B", "1"), 0.0)
+    draft = batcher.take(0.0, lambda flow: flow != "A")
+    assert draft is not None
+    assert draft.flow_id == "B"
+    assert batcher.take(0.0, lambda flow: flow != "A") is None
+    assert batcher.peek(0.0, everything)
+
+
+events = st.lists(
+    st.tuples(st.sampled_from("ABC"), st.integers(0, 5), st.integers(1, 30)), max_size=80
+)
+
+
+@given(events, st.integers(1, 5), st.integers(30, 60))
+def test_every_call_leaves_once_in_order_within_all_bounds(
+    plan: list[tuple[str, int, int]], calls_max: int, bytes_max: int
+) -> None:
+    """Whatever comes in whatever order, nothing is lost, doubled, or packed beyond a bound."""
+    batcher = Batcher(lambda _: Bounds(calls_max, bytes_max, 1.0))
+    sent: dict[str, list[Call]] = {"A": [], "B": [], "C": []}
+    given_in: dict[str, list[Call]] = {"A": [], "B": [], "C": []}
+
+    def check(draft: Draft) -> None:
+        assert len(draft.calls) <= calls_max
+        assert draft.bytes == len(b",".join(c.fragment for c in draft.calls)) <= bytes_max
+        assert len({c.identity for c in draft.calls}) == len(draft.calls)
+        sent[draft.flow_id] += draft.calls
+
+    for step, (flow_id, identity, size) in enumerate(plan):
+        one = call(flow_id, str(identity), size)
+        given_in[flow_id].append(one)
+        batcher.add(one, step / 10)
+        if step % 7 == 0 and (draft := batcher.take(step / 10, everything)):
+            check(draft)
+    while draft := batcher.take(1000.0, everything):
+        check(draft)
+    assert sent == given_in
+    assert not any(batcher.waiting.values())
+
+
+@given(st.dictionaries(st.sampled_from("ABCDE"), st.integers(1, 4), min_size=2))
+def test_busy_flows_share_by_weight_within_one_batch_each(weights: dict[str, int]) -> None:
+    """A priority that did not hold, or a flow that starved, would show here."""
+    size = 10
+    ring = Rotation(lambda flow: size * weights[flow])
+    sent = dict.fromkeys(weights, 0)
+    for flow in weights:
+        ring.add(flow)
+    for _ in range(100 * sum(weights.values())):
+        flow_id = ring.pick(lambda _: size, everything)
+        assert flow_id is not None
+        sent[flow_id] += size
+    for flow, weight in weights.items():
+        assert abs(sent[flow] - 100 * size * weight) <= size * weight
+
+
+def test_a_flow_that_left_forgets_what_it_saved() -> None:
+    """A flow must not come back with an hour of credit."""
+    ring = Rotation(lambda _: 100)
+    ring.add("A")
+    assert ring.pick(lambda _: 1, everything) == "A"
+    ring.remove("A")
+    assert "A" not in ring
+    assert ring.pick(lambda _: 1, everything) is None
+    ring.remove("A")

@@ -1,0 +1,195 @@
+"""The twin's faults, outages and limits, by table."""
+
+from __future__ import annotations
+
+import random
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+
+from service.errors import ConfigurationError
+from service.twin.faults import read_script
+from tests.core.twin_requests import FLOW, WALL, answer_of, body, call, make, send
+
+
+@pytest.mark.parametrize(
+    ("fault", "delivery", "status", "times"),
+    [
+        ("cut", "cut", 0, 1),
+        ("cut-before", "cut", 0, 0),
+        ("cut-inside", "cut", 0, 0),
+        ("silence", "silence", 0, 1),
+        ("silence-before", "silence", 0, 0),
+        ("empty", "whole", 202, 1),
+        ("malformed", "whole", 200, 1),
+        ("truncated", "whole", 202, 1),
+        ("wrong-length", "short", 202, 1),
+        ("drip", "drip", 202, 1),
+        ("redirect", "whole", 307, 0),
+        ("503", "whole", 503, 0),
+        ("http-500", "whole", 500, 0),
+        ("http-500-after", "whole", 500, 1),
+        ("http-404-before", "whole", 404, 0),
+        ("code-500", "whole", 200, 0),
+        ("code-206-after", "whole", 200, 1),
+        ("code-205-before", "whole", 200, 0),
+        ("truncated-before", "whole", 502, 0),
+        ("none", "whole", 202, 1),
+    ],
+)
+def test_faults(fault: str, delivery: str, status: int, times: int) -> None:
+    """Before and after acting look alike to the dispatcher and differ in the ledger alone."""
+    twin = make([{"fault": fault}])
+    decision = send(twin, body())
+    assert (decision.answer.delivery, decision.answer.status) == (delivery, status)
+    assert twin.ledger.times_accepted(FLOW, b'"c-1"') == times
+
+
+@pytest.mark.parametrize("fault", ["", "cut-later", "http-99", "code-5", "http", "drop", "cut "])
+def test_unknown_faults_are_refused(fault: str) -> None:
+    """A misspelt fault that never strikes would make a chaos run prove nothing."""
+    with pytest.raises(ConfigurationError):
+        read_script([{"fault": fault}])
+
+
+@pytest.mark.parametrize(
+    ("rule", "struck"),
+    [
+        ({"nth": 3}, [2]),
+        ({"flow": "Other123"}, [1, 3, 5]),
+        ({"flow": "Other123", "nth": 2}, [3]),
+        ({"from-second": 2, "to-second": 4}, [2, 3]),
+        ({"times": 2}, [0, 1]),
+        ({"attempt": 2}, [2, 3]),
+        ({"attempt": 2, "flow": FLOW}, [2]),
+        ({"share": 0}, []),
+    ],
+)
+def test_rules(rule: dict[str, Any], struck: list[int]) -> None:
+    """Scripted failures must strike the request that the test means."""
+    twin = make([rule | {"fault": "503"}])
+    hits = []
+    for second in range(6):
+        data = body(flow_id="Other123" if second % 2 else FLOW)
+        if send(twin, data, float(second)).answer.status == 503:
+            hits.append(second)
+    assert hits == struck
+
+
+def test_first_rule_that_holds_decides_and_delay_adds() -> None:
+    """Two rules must not add up to a third fault that nobody wrote."""
+    twin = make([{"delay-seconds": 40, "nth": 1}, {"fault": "503"}], latency_ms_min=1000)
+    assert send(twin, body()).answer_after_seconds == 41.0
+    assert send(twin, body()).answer.status == 503
+
+
+def test_share_is_met_over_many() -> None:
+    """A probability that is off makes fault mixes other than the seed says."""
+    twin = make([{"fault": "503", "share": 0.3}])
+    hits = sum(send(twin, body(call(n))).answer.status == 503 for n in range(2000))
+    assert 500 < hits < 700
+
+
+@pytest.mark.parametrize(("answer", "delivery"), [(503, "whole"), ("reset", "cut")])
+def test_outage_and_its_end(answer: Any, delivery: str) -> None:
+    """Seconds of a script given at run time count from then, not from the start."""
+    twin = make()
+    outage = {"answer": answer, "from-second": 5, "to-second": 10}
+    twin.program(read_script({"outages": [outage]}), 100.0)
+    kinds = [send(twin, body(), t).answer for t in (104.9, 105.0, 109.9)]
+    assert [kind.status for kind in kinds[:1]] == [202]
+    assert [kind.delivery for kind in kinds[1:]] == [delivery] * 2
+    assert answer_of(send(twin, body(), 110.0))["api-response-code"] == 201
+
+
+def test_program_changes_switches_and_goes_back() -> None:
+    """A test that ends its outage must find the twin as it was, with its ledger."""
+    twin = make([{"fault": "503", "nth": 1}], calls_per_minute=100)
+    twin.program(read_script({"switches": {"repeats": "drop", "excess": 429}}), 0.0)
+    assert send(twin, body()).answer.status == 202
+    assert (twin.options.repeats, twin.options.calls_limit) == ("drop", 100)
+    with pytest.raises(ConfigurationError):
+        twin.program(read_script({"switches": {"refused": "?"}}), 0.0)
+    assert twin.options.repeats == "drop"
+    twin.program(None, 1.0)
+    assert (twin.options.repeats, twin.script.rules) == ("201", ())
+    assert answer_of(send(twin, body(), 1.0))["api-response-code"] == 201
+    twin.reset(2.0)
+    assert twin.ledger.summary().requests == 0
+    assert send(twin, body(), 2.0).answer.status == 503
+
+
+@pytest.mark.parametrize(
+    ("excess", "delivery", "status", "retry_after"),
+    [
+        ("accept", "whole", 202, None),
+        ("429", "whole", 429, None),
+        ("429-seconds", "whole", 429, "50"),
+        ("429-date", "whole", 429, "date"),
+        ("500", "whole", 500, None),
+        ("403", "whole", 403, None),
+        ("silence", "silence", 0, None),
+    ],
+)
+def test_excess(excess: str, delivery: str, status: int, retry_after: str | None) -> None:
+    """What excess answers is unknown; that it happened must be seen whatever the answer."""
+    twin = make(excess=excess, calls_per_minute=3)
+    send(twin, body(call("a"), call("b")), 0.0)
+    decision = send(twin, body(call("c"), call("d")), 10.0)
+    assert (decision.answer.delivery, decision.answer.status) == (delivery, status)
+    headers = dict(decision.answer.headers)
+    if retry_after == "date":
+        assert parsedate_to_datetime(headers["Retry-After"]).timestamp() == WALL + 60
+    else:
+        assert headers.get("Retry-After") == retry_after
+    assert twin.ledger.summary().windows_above_limit == 1
+    assert send(twin, body(call("e"), call("f")), 70.0).answer.status == 202
+
+
+def test_requests_have_a_limit_too() -> None:
+    """Small batches must not hide an excess of requests."""
+    twin = make(excess="429", calls_per_minute=100, requests_per_minute=1)
+    send(twin, body(call("a")))
+    assert send(twin, body(call("b"))).answer.status == 429
+    assert twin.ledger.summary().windows_above_limit == 1
+
+
+@pytest.mark.parametrize(
+    ("oversize", "delivery", "status", "code"),
+    [
+        ("413", "whole", 413, None),
+        ("303", "whole", 200, 303),
+        ("400", "whole", 200, 400),
+        ("403", "whole", 403, None),
+        ("silence", "silence", 0, None),
+        ("accept", "whole", 202, 202),
+    ],
+)
+def test_oversize(oversize: str, delivery: str, status: int, code: int | None) -> None:
+    """What a body over the size answers is unknown: each must be playable."""
+    twin = make(oversize=oversize, body_bytes_max=len(body()))
+    assert send(twin, body()).answer.status == 202
+    answer = send(twin, body() + b" ").answer
+    assert (answer.delivery, answer.status, answer.code) == (delivery, status, code)
+
+
+def test_latency_stays_between_its_bounds() -> None:
+    """Latency beyond its bounds would break the time limits that a test counts on."""
+    twin = make(latency_ms_min=20, latency_ms_max=200)
+    drawn = [send(twin, body(call(n))).answer_after_seconds for n in range(200)]
+    assert 0.02 <= min(drawn) < 0.04
+    assert 0.18 < max(drawn) <= 0.2
+
+
+def test_no_input_breaks_the_twin() -> None:
+    """Any bytes must get an answer: a traceback in the oracle spoils the run."""
+    rng = random.Random(3)
+    twin = make(checksum_over="values", checksum_scope="account", profile="dialer")
+    whole = body(call("a"), call({"x": [1.5]}))
+    for _ in range(3000):
+        data = bytearray(whole)
+        for _ in range(rng.randrange(4)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        cut = rng.choice([len(data), rng.randrange(len(data))])
+        assert send(twin, bytes(data[:cut])).answer.delivery == "whole"

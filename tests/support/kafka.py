@@ -1,0 +1,146 @@
+"""Short ways to a real broker's topics: create, produce, read back.
+
+Knows nothing of the dispatcher's own Kafka adapter, so that its tests have a second opinion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import for_code
+
+ANSWER_SECONDS_MAX = 30.0
+"""For one step with the broker: clients wait for ever while it is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names of topics and groups that no other test, worker or run uses."""
+
+    prefix: str = field(default_factory=lambda: f"test-{secrets.token_hex(6)}")
+
+    def __call__(self, name: str) -> str:
+        """`name` made unique, e.g. `requests` to `test-0123456789ab.requests`."""
+        return f"{self.prefix}.{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """How a topic is made: partitions, and settings such as `{"cleanup.policy": "compact"}`."""
+
+    partitions: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def admin_client(bootstrap: str) -> AsyncIterator[Any]:
+    """A connected aiokafka admin client."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    async with asyncio.timeout(ANSWER_SECONDS_MAX):
+        await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def create_topics(bootstrap: str, topics: Mapping[str, int | Topic]) -> None:
+    """Create topics by name; a number stands for a topic with so many partitions."""
+    wanted = {
+        name: topic if isinstance(topic, Topic) else Topic(topic) for name, topic in topics.items()
+    }
+    new = [
+        NewTopic(name, topic.partitions, 1, topic_configs=dict(topic.settings))
+        for name, topic in wanted.items()
+    ]
+    async with admin_client(bootstrap) as admin, asyncio.timeout(ANSWER_SECONDS_MAX):
+        answer = await admin.create_topics(new)
+        for name, code, *_ in answer.topic_errors:
+            if code:
+                raise for_code(code)(name)
+
+
+async def delete_topics(bootstrap: str, names: Collection[str]) -> None:
+    """Delete topics, as an operator might by mistake."""
+    async with admin_client(bootstrap) as admin, asyncio.timeout(ANSWER_SECONDS_MAX):
+        await admin.delete_topics(list(names))
+
+
+@asynccontextmanager
+async def producer(bootstrap: str, **options: Any) -> AsyncIterator[Any]:
+    """A started aiokafka producer; `options` are its constructor's (`transactional_id` …)."""
+    client = AIOKafkaProducer(bootstrap_servers=bootstrap, **options)
+    async with asyncio.timeout(ANSWER_SECONDS_MAX):
+        await client.start()
+    try:
+        yield client
+    finally:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            await client.stop()
+
+
+async def produce(
+    bootstrap: str,
+    topic: str,
+    values: Iterable[bytes | None],
+    *,
+    key: bytes | None = None,
+    partition: int | None = None,
+    headers: Collection[tuple[str, bytes]] = (),
+    **options: Any,
+) -> list[Any]:
+    """Write records in order; returns where each went (`.partition`, `.offset`, `.timestamp`)."""
+    async with producer(bootstrap, **options) as client, asyncio.timeout(ANSWER_SECONDS_MAX):
+        sent = [
+            await client.send(topic, value, key=key, partition=partition, headers=list(headers))
+            for value in values
+        ]
+        return list(await asyncio.gather(*sent))
+
+
+async def read_all(bootstrap: str, topic: str, *, committed_only: bool = True) -> list[Any]:
+    """All records up to the end as it is now, by partition and offset.
+
+    `committed_only` reads read_committed: up to the first open transaction, without aborted ones.
+    A topic that is not there is an error, never empty.
+    """
+    partitions = await _partitions(bootstrap, topic)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        isolation_level="read_committed" if committed_only else "read_uncommitted",
+        auto_offset_reset="none",
+        enable_auto_commit=False,
+    )
+    async with asyncio.timeout(ANSWER_SECONDS_MAX):
+        await consumer.start()
+        try:
+            return await _read_to_end(consumer, partitions)
+        finally:
+            await consumer.stop()
+
+
+async def _read_to_end(consumer: Any, partitions: list[TopicPartition]) -> list[Any]:
+    consumer.assign(partitions)
+    ends = await consumer.end_offsets(partitions)
+    for partition, start in (await consumer.beginning_offsets(partitions)).items():
+        consumer.seek(partition, start)
+    records: list[Any] = []
+    while any([await consumer.position(one) < ends[one] for one in partitions]):
+        for partition, run in (await consumer.getmany(timeout_ms=200)).items():
+            records += [record for record in run if record.offset < ends[partition]]
+    return sorted(records, key=lambda record: (record.partition, record.offset))
+
+
+async def _partitions(bootstrap: str, topic: str) -> list[TopicPartition]:
+    async with admin_client(bootstrap) as admin, asyncio.timeout(ANSWER_SECONDS_MAX):
+        (described,) = await admin.describe_topics([topic])
+    if described["error_code"]:
+        raise for_code(described["error_code"])(topic)
+    return [TopicPartition(topic, one["partition"]) for one in described["partitions"]]
