@@ -13,11 +13,13 @@ import signal
 import socket
 from collections.abc import Sequence
 from importlib.metadata import version
+from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 
 from service.adapters.clock import SystemClock
 from service.adapters.kafka.broker import KafkaBroker
+from service.adapters.kafka.connection import describe
 from service.adapters.kafka.topics import ensure_topics
 from service.adapters.logs import Logs
 from service.adapters.metrics import Metrics
@@ -25,12 +27,17 @@ from service.adapters.provider import HttpProvider
 from service.adapters.web import WebServer
 from service.core.codec import overhead_bytes
 from service.core.intake import Intake, IntakeRules
+from service.errors import ConfigurationError, DispatcherError
 from service.pipeline.flows import Flows
 from service.pipeline.lane import World
 from service.pipeline.replica import Replica
 from service.pipeline.status import status_of
 from service.ports import Fact, Observer
 from service.settings import Settings
+
+
+CONNECT_SECONDS = 5.0
+"""For the provider to accept a connection when `check --connect` asks."""
 
 
 class Observers:
@@ -67,6 +74,7 @@ async def run(settings: Settings) -> None:
     Raises:
         DispatcherError: it cannot start, or must not go on; the text names the way out.
     """
+    refuse_what_is_not_obeyed(settings)
     owner = secrets.token_hex(8)
     client_id = f"call-dispatcher-{socket.gethostname()}-{owner}"
     broker = KafkaBroker(settings, client_id)
@@ -104,3 +112,48 @@ async def run(settings: Settings) -> None:
         logs.started(settings, web.address)
         await replica.run()
         logs.stopped()
+
+
+def refuse_what_is_not_obeyed(settings: Settings) -> None:
+    """Refuse settings that this release validates but does not act on.
+
+    Raises:
+        ConfigurationError: a promise would be made that is not kept.
+    """
+    found = [
+        f"flows.{flow_id}.calling_hours: this release does not hold calls back by the hour; "
+        "publish the flow's events when they may be called, and remove it"
+        for flow_id, flow in settings.flows.items()
+        if flow.calling_hours is not None
+    ]
+    if settings.provider.limit_scope == "redis":
+        found.append("provider.limit_scope: this release shares the limit by lane only: set lane")
+    if settings.tracing.enabled:
+        found.append("tracing.enabled: this release has no tracing: set false")
+    if found:
+        raise ConfigurationError("\n".join(found))
+
+
+def connect_checks(settings: Settings) -> Sequence[str]:
+    """What `check --connect` finds wrong with broker, topics and provider, a line each."""
+    return asyncio.run(_connect_checks(settings))
+
+
+async def _connect_checks(settings: Settings) -> list[str]:
+    found = []
+    try:
+        broker = KafkaBroker(settings, "call-dispatcher-check")
+        await ensure_topics(settings, broker.options, lanes=None, create=False)
+    except DispatcherError as error:
+        found.append(str(error))
+    url = urlsplit(settings.provider.url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(
+                url.hostname, port, ssl=True if url.scheme == "https" else None
+            )
+        writer.close()
+    except (OSError, TimeoutError) as error:
+        found.append(f"provider.url: {url.hostname}:{port} cannot be reached: {describe(error)}")
+    return found

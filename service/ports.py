@@ -16,7 +16,7 @@ from service.core.verdicts import Answer
 TopicPartition = tuple[str, int]
 """(topic, partition)"""
 
-Write = tuple[bytes | None, bytes | None, Sequence[Header]]
+Write = tuple[bytes | None, bytes | None, list[Header]]
 """(key, value, headers) of one record to be written"""
 
 

@@ -93,8 +93,8 @@ class WebServer:
     async def _metrics(self, request: web.Request) -> web.Response:
         try:
             encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        except ValueError:
-            # A version that is no number: whoever asks so takes the oldest form.
+        except (TypeError, ValueError):
+            # The library compares a version that is no number: who asks so gets the oldest form.
             encode, content_type = choose_encoder("")
         body = encode(self._registry)
         return web.Response(body=body, headers={"Content-Type": content_type})

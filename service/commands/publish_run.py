@@ -176,7 +176,8 @@ class Run:
         await _to_its_end(self._commit(events, progress))
         if refusal is not None:
             raise DispatcherError(
-                f"{refusal}\n{self.way_on}, once line {self.line + 1} is corrected"
+                f"{refusal}\n{self.way_on}, once line {self.line + 1} is corrected or with "
+                "--skip-invalid"
             )
 
     async def _commit(self, events: list[Event], progress: Progress) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -26,7 +27,7 @@ SECONDS_MAX = 5.0
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
 """Thousands of lanes fit; anything larger is not a dispatcher."""
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
-COUNTED_FROM = ("turn", "open-batches", "waiting-calls", "in-flight")
+LANE_COUNTS = ("turn", "open-batches", "waiting-calls", "in-flight")
 """Members of a lane that are shown as they are."""
 
 
@@ -45,7 +46,7 @@ class Section:
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
 def status(config_path: Path | None, url: str | None, *, as_json: bool) -> None:
     """Show what a running dispatcher is doing."""
-    base = _base(load_settings(config_path).http) if url is None else url
+    base = _base(load_settings(config_path).http) if url is None else _checked(url)
     text = asyncio.run(_fetch(base.removesuffix("/").removesuffix("/status") + "/status"))
     if as_json:
         click.echo(text.rstrip("\n"))
@@ -66,6 +67,17 @@ def _base(http: HttpSettings) -> str:
     return f"http://[{host}]:{http.port}" if ":" in host else f"http://{host}:{http.port}"
 
 
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigurationError(f"--url {url}: write it like http://127.0.0.1:8080")
+    return url
+
+
 async def _fetch(url: str) -> str:
     # Imported here: `--help` needs no client.
     import aiohttp  # noqa: PLC0415
@@ -77,8 +89,6 @@ async def _fetch(url: str) -> str:
             session.get(url, allow_redirects=False) as response,
         ):
             answer = await _bounded(response.content)
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-        raise ConfigurationError(f"--url {url}: write it like http://127.0.0.1:8080") from error
     except (aiohttp.ClientError, OSError) as error:
         why = "no answer in time" if isinstance(error, TimeoutError) else "no connection"
         raise DispatcherError(
@@ -129,12 +139,22 @@ def _state(answer: dict[str, Any]) -> str:
 
 
 def _lanes(lanes: Sequence[dict[str, Any]]) -> Section:
-    header = ("lane", "state", "turn", "open", "waiting", "in flight", "limit used", "oldest", "")
+    header = (
+        "lane",
+        "state",
+        "turn",
+        "open",
+        "waiting",
+        "in flight",
+        "limit used",
+        "oldest",
+        "note",
+    )
     rows = [
         (
             str(lane["lane"]),
             lane["state"],
-            *(f"{lane[name]:,}" for name in COUNTED_FROM),
+            *(f"{lane[name]:,}" for name in LANE_COUNTS),
             f"{lane['calls-in-window']:,}/{lane['calls-per-minute']:,}",
             _seconds(lane["oldest-event-age-seconds"]),
             _notes(lane),
@@ -220,7 +240,8 @@ def _show_tables(sections: Sequence[Section]) -> None:
     for section in sections:
         table = Table(title=section.title, title_justify="left")
         for name in section.header:
-            table.add_column(name, overflow="fold")
+            # Only the last column is prose; an id or a time that is broken in two is of no use.
+            table.add_column(name, no_wrap=name != section.header[-1], overflow="fold")
         for row in section.rows:
             # As text, since a reason's brackets are no markup.
             table.add_row(*(Text(_printable(cell)) for cell in row))

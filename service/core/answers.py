@@ -95,7 +95,7 @@ class Body:
             identifiers: the exact JSON of each call's client-identifier, as it was sent.
         """
         places = {identifier: place for place, identifier in enumerate(identifiers)}
-        by_value: dict[tuple[bool, str], int] = {}
+        by_value: dict[tuple[bool, str] | None, int] = {}
         found: list[Entry | None] = [None] * len(identifiers)
         strangers = 0
         for raw in self.details or ():
@@ -103,7 +103,8 @@ class Body:
             place = places.get(echo)
             if place is None:
                 by_value = by_value or {_value_of(sent): at for sent, at in places.items()}
-                place = by_value.get(_value_of(echo))
+                value = _value_of(echo)
+                place = None if value is None else by_value.get(value)
             if place is None:
                 strangers += 1
                 continue
@@ -207,9 +208,9 @@ def _entry(raw: _RawEntry) -> Entry:
     return Entry(_id(raw.uuid), code, readable(_text(raw.message)), odd)
 
 
-def _value_of(identifier: bytes) -> tuple[bool, str]:
+def _value_of(identifier: bytes) -> tuple[bool, str] | None:
     """Equal for the same JSON value only: `1`, `1.0`, `"1"` and `true` differ."""
     try:
         return identifier[:1] == b'"', identifier_of(identifier)[1]
     except (ValueError, IndexError):
-        return False, ""  # nothing that was sent has an empty form
+        return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -35,23 +35,6 @@ _encode = msgspec.json.Encoder().encode
 
 Source = tuple[str, int, int]
 """(topic, partition, offset) of a source record"""
-
-
-class Positioned(Protocol):
-    """Whatever knows where an event stands: a record."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
-
-
-class _At(NamedTuple):
-    topic: str
-    partition: int
-    offset: int
 
 
 class Recipe(msgspec.Struct, frozen=True, array_like=True):
@@ -174,19 +157,21 @@ def numbers_json(
     return b'["%b"]' % '","'.join(sent).encode()
 
 
-def keys_json(keys: list[Key], correlation_key: str | None, record: Positioned) -> bytes:
-    """The keys as they are sent: all values strings, the correlation key last."""
+def keys_json(keys: list[Key]) -> bytes:
+    """The keys as they are sent, all values strings."""
     for key in keys:
         if type(key.value) is not str:
-            keys = [Key(key.name, key_text(key.value)) for key in keys]
-            break
-    if correlation_key is not None:
-        source = f"{record.topic}-{record.partition}-{record.offset}"
-        keys = [*keys, Key(correlation_key, source)]
+            return _encode([Key(key.name, key_text(key.value)) for key in keys])
     return _encode(keys) if keys else b"[]"
 
 
-def key_text(value: str | int | bool) -> str:
+def correlated(keys: list[Key], name: str, source: Source) -> list[Key]:
+    """The keys and, last, the one that joins the provider's push to its event (contract.md)."""
+    topic, partition, offset = source
+    return [*keys, Key(name, f"{topic}-{partition}-{offset}")]
+
+
+def key_text(value: str | int) -> str:
     """A key's value as the string that is sent: `true`, `12`."""
     if value is True or value is False:
         return "true" if value else "false"
@@ -229,11 +214,13 @@ def _rebuild(event: Event, recipe: Recipe, source: Source) -> Rebuilt:
     start, start_day = start_of(event, recipe)
     numbers = [] if event.contact_numbers is UNSET else event.contact_numbers
     keys = [] if event.keys is UNSET else event.keys
+    if recipe.correlation_key is not None:
+        keys = correlated(keys, recipe.correlation_key, source)
     fragment, start_at = lay_out(
         identifier,
         start,
         numbers_json(numbers, recipe, check=None),
-        keys_json(keys, recipe.correlation_key, _At(*source)),
+        keys_json(keys),
     )
     fill_at = start_at if start is PLACEHOLDER else -1
     if fill_at >= 0 and recipe.fill_time is not None:

@@ -128,12 +128,14 @@ TABLE: tuple[Rule, ...] = (
 
 RULES = {rule.sign: rule for rule in TABLE}
 
-_ENDPOINT = "check that provider.profile and provider.url fit the kind of flow (Dialer or Multicast)"
+_ENDPOINT = (
+    "check that provider.profile and provider.url fit the kind of flow (Dialer or Multicast)"
+)
 _URL = "check provider.url, and that the provider is up at it"
 
 HOLD_TEXTS = {
     "INVALID_SECURITY_ID": f"correct the security-id; if it is right, {_ENDPOINT}",
-    "EMPTY_CALL_LIST": "no call was found in the request, which is a bug of this program: report it",
+    "EMPTY_CALL_LIST": "no call was found in a request, a bug of this program: report it",
     "INVALID_FLOW_ID": f"correct the flow-id upstream; if it is right, {_ENDPOINT}",
     "INVALID_FLOW_VERSION": "put a version of the flow into production at the provider",
     "INVALID_API_VERSION": "correct provider.api_version, or that of the flow",

@@ -76,10 +76,8 @@ class Holds:
 
     def probe_at(self, flow_id: str, account: str) -> float:
         """When a canary of the flow may go; only asked of a flow that is held."""
-        return max(
-            self._probe_at.get(("flow", flow_id), 0.0),
-            self._probe_at.get(("account", account), 0.0),
-        )
+        scopes = (("flow", flow_id), ("account", account))
+        return max(self._probe_at.get(scope, 0.0) for scope in scopes)
 
     def probe_at_of(self, state: HoldState) -> float:
         """When the next canary of this very hold may go."""

@@ -15,6 +15,7 @@ import msgspec
 from service.core.schema import DEPTH_MAX
 
 _decode_string = msgspec.json.Decoder(str).decode
+_dump = json.JSONEncoder(ensure_ascii=False).encode
 _encode_string = msgspec.json.Encoder().encode
 _LITERALS = {b"true", b"false"}
 _EMPTY = "is empty; send the id by which you know this call"
@@ -95,13 +96,10 @@ def _render(value: Any, spell: Callable[[str], str], depth: int = 2) -> str:
     if isinstance(value, _Number):
         return spell(value)
     if not isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
+        return _dump(value)
     if depth > DEPTH_MAX:
         raise ValueError(_TOO_DEEP)
     if isinstance(value, list):
         return f"[{','.join(_render(item, spell, depth + 1) for item in value)}]"
-    members = (
-        f"{json.dumps(name, ensure_ascii=False)}:{_render(value[name], spell, depth + 1)}"
-        for name in sorted(value)
-    )
+    members = (f"{_dump(name)}:{_render(value[name], spell, depth + 1)}" for name in sorted(value))
     return f"{{{','.join(members)}}}"

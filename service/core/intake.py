@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-import msgspec
 from msgspec import UNSET
 
 from service.core.calls import Call, Header, Record
 from service.core.codec import (
     PLACEHOLDER,
     Recipe,
+    correlated,
     keys_json,
     lay_out,
     numbers_json,
@@ -26,7 +26,8 @@ from service.core.codec import (
 )
 from service.core.identifiers import identifier_of
 from service.core.numbers import INDIA_PREFIXES, ForeignNumbers, NumberCheck, indian_mobile
-from service.core.schema import DEPTH_MAX, KEY_PREFIX, Event, Key, decode_event
+from service.core.refusals import undecodable
+from service.core.schema import KEY_PREFIX, Event, Key, decode_event
 from service.core.times import epoch_seconds
 from service.errors import EventRefused
 
@@ -34,29 +35,6 @@ FLOWS_CACHED_MAX = 20_000
 """Flow ids come from outside: what is kept for each must not grow without bound."""
 
 _flow_id = re.compile(r"[A-Za-z0-9]{8}").fullmatch
-_unknown_field = re.compile(
-    r"Object contains unknown field `([A-Za-z][A-Za-z_.-]{0,39})`(?: - at `\$\.(keys\[\d+\])`)?"
-).fullmatch
-"""Only names that cannot hold a number are repeated in messages."""
-_missing_field = re.compile(
-    r"Object missing required field `([a-z-]+)`(?: - at `\$\.(keys\[\d+\])`)?"
-).fullmatch
-_wrong_type = re.compile(
-    r"(?:Expected `[^`]+`, got `(?P<got>[a-z]+)`|(?P<big>Integer value out of range))"
-    r"(?: - at `\$\.(?P<field>[a-z-]+(?:\[\d+\])?(?:\.[a-z]+)?)`)?"
-).fullmatch
-_index = re.compile(r"\[\d+\]")
-_EXPECTED = {
-    "flow-id": "a string of 8 letters or digits",
-    "contact-numbers": "a list of strings or integers",
-    "contact-numbers[]": "a string or an integer",
-    "start-time": "a string such as 2030-01-31T09:30:00+05:30, or left out",
-    "expires-at": "a string such as 2030-01-31T09:30:00+05:30, or left out",
-    "keys": "a list of objects with name and value, or left out",
-    "keys[]": "an object with name and value",
-    "keys[].name": f"a string that begins with {KEY_PREFIX}",
-    "keys[].value": "a string, an integer or a boolean, or left out",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +80,12 @@ class Intake:
         recipe_of: Callable[[str], Recipe],
         overhead_of: Callable[[str], int],
     ) -> None:
-        """Args:
-        rules: what is allowed.
-        recipe_of: the present recipe of a flow's bytes; asked now and then, not for each event.
-        overhead_of: `codec.overhead_bytes` of a flow, likewise.
+        """Nothing is asked yet.
+
+        Args:
+            rules: what is allowed.
+            recipe_of: the recipe of a flow's bytes; asked now and then, not for each event.
+            overhead_of: `codec.overhead_bytes` of a flow, likewise.
         """
         self._rules = rules
         self._recipe_of = recipe_of
@@ -169,12 +149,13 @@ class Intake:
                 f"the event has {len(value)} bytes, more than the {self._rules.value_bytes_max} "
                 "of events.value_bytes_max: shorten it",
             )
-        if record.key or record.headers:
+        key = record.key
+        if record.headers or (key is not None and len(key) > self._rules.meta_bytes_max):
             self._check_meta(record)
         try:
             return decode_event(value)
         except (ValueError, RecursionError) as error:
-            raise _undecodable(value, error) from error
+            raise undecodable(value, error) from error
 
     def _check_meta(self, record: Record) -> None:
         meta_bytes = len(record.key or b"")
@@ -229,11 +210,14 @@ def _keys(event: Event, recipe: Recipe, record: Record) -> bytes:
         keys = []
     for key in keys:
         name = key.name
-        if not name.startswith(KEY_PREFIX) or name == KEY_PREFIX or name == correlation_key:
+        if not name.startswith(KEY_PREFIX) or name in (KEY_PREFIX, correlation_key):
             _refuse_key(keys, key, correlation_key)
     if len(keys) > 1 and len({key.name for key in keys}) < len(keys):
         _refuse_repeat(keys)
-    return keys_json(keys, correlation_key, record)
+    if correlation_key is not None:
+        source = (record.topic, record.partition, record.offset)
+        keys = correlated(keys, correlation_key, source)
+    return keys_json(keys)
 
 
 def _refuse_key(keys: Sequence[Key], key: Key, correlation_key: str | None) -> NoReturn:
@@ -263,47 +247,3 @@ def _refuse(field: str, why: Exception | str) -> NoReturn:
     """Refuse the event because of one field; `why` goes on after the field's name."""
     cause = why if isinstance(why, Exception) else None
     raise EventRefused("invalid", field, f"{field} {why}") from cause
-
-
-def _undecodable(value: bytes, error: Exception) -> EventRefused:
-    """What a decoder's error means for upstream; nothing of the event itself is repeated."""
-    text = str(error)
-    if isinstance(error, RecursionError):
-        return EventRefused(
-            "invalid", None, f"the event nests deeper than {DEPTH_MAX}: send it flat"
-        )
-    if isinstance(error, UnicodeDecodeError):
-        return EventRefused("invalid", None, "the event is no UTF-8: encode it as UTF-8")
-    if isinstance(error, msgspec.ValidationError):
-        return _misshapen(text)
-    if value.startswith(b"\xef\xbb\xbf"):
-        return EventRefused(
-            "invalid", None, "the event begins with a byte order mark: send the JSON without it"
-        )
-    position = re.search(r"\(byte \d+\)\Z", text)
-    where = f" {position[0]}" if position else ""
-    return EventRefused("invalid", None, f"the event is not one JSON object{where}: correct it")
-
-
-def _misshapen(text: str) -> EventRefused:
-    """A refusal for JSON that has not the shape of an event."""
-    if found := _missing_field(text):
-        field = f"{found[2]}.{found[1]}" if found[2] else found[1]
-        return EventRefused("invalid", field, f"{field} is missing: it is required")
-    if text.startswith("Object contains unknown field"):
-        known = "a key's are name, value" if " - at `$.keys[" in text else _KNOWN
-        named = _unknown_field(text)
-        field = named and (f"{named[2]}.{named[1]}" if named[2] else named[1])
-        what = f"{field} is unknown" if field else "the event holds an unknown field"
-        return EventRefused("invalid", field, f"{what}: fields are {known}")
-    found = _wrong_type(text)
-    field = found["field"] if found else None
-    if not found or not field:
-        return EventRefused("invalid", None, "the event is not one JSON object: correct it")
-    if found["big"]:
-        return EventRefused("invalid", field, f"{field} is too large an integer: send a string")
-    expected = _EXPECTED[_index.sub("[]", field)]
-    return EventRefused("invalid", field, f"{field} must be {expected}, not {found['got']}")
-
-
-_KNOWN = ", ".join(msgspec.structs.fields(Event)[i].encode_name for i in range(6))

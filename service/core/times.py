@@ -70,11 +70,11 @@ def _read(text: str, time_zone: str) -> tuple[datetime, float]:
     if found is None:
         raise ValueError("is no ISO 8601 date and time; write it like 2030-01-31T09:30:00+05:30")
     part = found.groupdict(default="0")
+    year, month, day = int(part["year"]), int(part["month"]), int(part["day"])
+    hour, minute, second = int(part["hour"]), int(part["minute"]), int(part["second"])
+    zone = _zone(found, time_zone)
     try:
-        local = datetime(  # noqa: DTZ001 - the zone is decided below
-            *(int(part[name]) for name in ("year", "month", "day", "hour", "minute", "second"))
-        )
-        moment = local.replace(tzinfo=_zone(found, time_zone)).astimezone(INDIA)
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=zone).astimezone(INDIA)
     except OverflowError as error:
         raise ValueError("lies outside the years 1 to 9999; correct the date") from error
     return moment, float(f"0.{part['fraction']}")

@@ -1,16 +1,18 @@
 """What an answer of the provider means for each call of the batch it answers.
 
-Knows nothing of batches under way, clocks or connections: `judge` is a pure, total function.
+Laws (provider-api.md):
+1. `judge` is total and pure: whatever came back it answers, from its arguments alone.
+2. While an earlier attempt of the same bytes is in doubt and nothing settles it, no verdict makes
+   new bytes: there is an outcome, or the same bytes again.
+3. A code outranks the HTTP status; a 429 asks for a pause besides.
+
+Knows nothing of batches under way, clocks or connections.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, Literal
-
-import msgspec
 
 from service.core.answers import (
     Answer,
@@ -35,166 +37,226 @@ from service.core.codes import (
     rule_of_code,
     rule_of_status,
 )
+from service.core.history import Attempt, End, History, Request
 from service.core.times import day_of
+from service.core.verdict_kinds import (
+    Accepted,
+    Duplicate,
+    Fate,
+    Fates,
+    Hold,
+    Pause,
+    Refused,
+    RetrySame,
+    Said,
+    Shift,
+    Unconfirmed,
+    Verdict,
+)
+
+__all__ = [
+    "Accepted",
+    "Answer",
+    "Attempt",
+    "Duplicate",
+    "End",
+    "Fate",
+    "Fates",
+    "History",
+    "Hold",
+    "NoAnswer",
+    "NotSent",
+    "Pause",
+    "Profile",
+    "Refused",
+    "Remedy",
+    "Request",
+    "Response",
+    "RetrySame",
+    "Said",
+    "Scope",
+    "Shift",
+    "Unconfirmed",
+    "Verdict",
+    "judge",
+]
 
 Profile = Literal["bulk", "realtime", "dialer"]
 
+HTTP_TOO_MANY_REQUESTS = 429
+QUEUED = 202
+INVALID = "invalid security"
+"""In the message of a 202 that is a refusal, in some case."""
 
-class End(IntEnum):
-    """How an attempt ended that did not settle its batch. Part of the checkpoint."""
-
-    UNANSWERED = 0
-    """No answer in protocol: 201 to the same bytes will mean that this one arrived."""
-    DOUBTFUL = 1
-    """An ambiguous answer: 201 to the same bytes will mean nothing."""
-    REFUSED = 2
-    """A definite refusal."""
+_TAKEN = Fate("accepted")
+_UNKNOWN = Fate("unconfirmed", message="the answer does not tell this call's fate")
 
 
-class Attempt(msgspec.Struct, frozen=True, array_like=True):
-    """One attempt of a mint. Part of the checkpoint."""
-
-    end: End
-    code: int | None
-    day: int
-    """Ordinal of the day at +05:30 on which it was sent."""
+def judge(profile: Profile, history: History, request: Request, answer: Answer) -> Verdict:
+    """What `answer` means for the calls of `request`. Never raises, whatever came back."""
+    return _Case.of(profile, history, request, answer).verdict()
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """What came before the request that is answered."""
+class _Case:
+    """One answer, read and found in the table, with what it is judged by."""
 
-    attempts: tuple[Attempt, ...] = ()
-    """Earlier attempts of this mint, oldest first; those that were not sent are none."""
-    mint: int = 0
-    """0 is the batch's first."""
-    tailed: bool = False
-    """Whether the body ends in a tail of white space."""
-    shifted: bool = False
-    """Whether this mint was made by moving a start-time."""
-    checksum_confirms: bool = True
-    """The setting of that name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The request that is answered. Times are seconds since the epoch."""
-
-    identifiers: Sequence[bytes]
-    """The exact JSON of each call's client-identifier, in the body's order."""
-    sent_at: float
-    answered_at: float
-    first_start_day: int | None = None
-    """Ordinal of the earliest day (+05:30) of a start-time in the body, filled ones included."""
-    own_security_id: bool = False
-    """Whether the flow has a security-id of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """What must stop, and what a person can do about it."""
-
-    scope: Literal["flow", "account"]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """A 429: the budget rests, whatever else the answer means."""
-
-    seconds: float | None
-    """None: the provider names no time, back off."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What every verdict tells. Nothing in it is secret, or as long as the provider likes."""
-
-    code: int | None
-    """The api-response-code, where there is a readable one."""
-    message: str
-    """One line for logs, headers and people."""
-    scope: Scope | None = None
-    """Of the trouble; CALL, BATCH and FLOW show that the account is all right."""
+    profile: Profile
+    history: History
+    request: Request
+    rule: Rule
+    body: Body | None = None
+    words: str = ""
     pause: Pause | None = None
 
+    @classmethod
+    def of(cls, profile: Profile, history: History, request: Request, answer: Answer) -> _Case:
+        case = (profile, history, request)
+        if isinstance(answer, NotSent):
+            return cls(*case, RULES["not sent"], words=readable(answer.cause))
+        if isinstance(answer, NoAnswer):
+            return cls(*case, RULES["no answer"], words=readable(answer.cause))
+        body, pause = read(answer), None
+        if answer.status == HTTP_TOO_MANY_REQUESTS:
+            pause = Pause(retry_after_seconds(answer.retry_after, request.answered_at))
+        if body is None:
+            words = f"HTTP {answer.status} without a readable code"
+            return cls(*case, rule_of_status(answer.status), None, words, pause)
+        rule = rule_of_code(body.code)
+        if body.code == QUEUED and body.request_id is None and INVALID in body.message.casefold():
+            rule = RULES["202 refused"]
+        return cls(*case, rule, body, body.message, pause)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted(Said):
-    """Every call was accepted."""
+    def verdict(self) -> Verdict:
+        match self.rule.kind:
+            case Kind.ACCEPTED | Kind.PARTIAL:
+                return self._taken()
+            case Kind.CHECKSUM:
+                return self._repeated()
+            case Kind.REFUSED:
+                return self._refused()
+            case Kind.UNSENT:
+                return RetrySame(**self._said(), attempt=None, counts=False)
+            case kind:
+                return self._ambiguous(End.UNANSWERED if kind is Kind.UNANSWERED else End.DOUBTFUL)
 
-    request_id: str | None
-    confirmation: Literal["response", "checksum"]
-    uuids: tuple[str | None, ...] | None = None
-    """The phonon-uuid of each call, in the body's order."""
-    strangers: int = 0
-    """Entries of the answer whose identifier was not sent."""
+    @property
+    def _partial(self) -> bool:
+        return self.rule.kind is Kind.PARTIAL
+
+    def _taken(self) -> Verdict:
+        """200, 202, 209: some calls, or all, were accepted."""
+        body = self.body
+        assert body is not None, "only a code says that calls were accepted"
+        listed, named = body.details is not None, body.request_id is not None
+        if not (listed if self._partial else named or (listed and body.code != QUEUED)):
+            return self._ambiguous(End.DOUBTFUL)
+        if not body.has_details or (body.code == QUEUED and not listed):
+            return Accepted(**self._said(), request_id=body.request_id, confirmation="response")
+        entries, strangers = body.join(self.request.identifiers)
+        fates = tuple(map(self._fate, entries))
+        shared = {**self._said(), "request_id": body.request_id, "strangers": strangers}
+        if any(fate.kind != "accepted" for fate in fates):
+            return Fates(**shared, fates=fates)
+        uuids = tuple(fate.uuid for fate in fates)
+        return Accepted(**shared, confirmation="response", uuids=uuids if any(uuids) else None)
+
+    def _fate(self, entry: Entry | None) -> Fate:
+        """What became of one call of a batch that was not refused as a whole."""
+        if entry is None:
+            return _TAKEN if self.rule.sign == str(QUEUED) else _UNKNOWN
+        if entry.odd:
+            return _UNKNOWN
+        if entry.code is None or rule_of_code(entry.code).kind is Kind.ACCEPTED:
+            known = entry.uuid is not None or not self._partial
+            return Fate("accepted", entry.uuid) if known else _UNKNOWN
+        rule = rule_of_code(entry.code)
+        message = _line(f"{entry.code} {rule.name}", entry.message)
+        # An error beside a success is no proof that nobody is called, nor is one that speaks of
+        # this attempt only while an earlier one is in doubt.
+        sure = (
+            self._partial and entry.uuid is None and (not self._in_doubt() or self._settles(rule))
+        )
+        return Fate("rejected" if sure else "unconfirmed", None, entry.code, message)
+
+    def _repeated(self) -> Verdict:
+        """201: what it means depends on what this batch did before."""
+        history = self.history
+        if history.attempts:
+            arrived = all(attempt.end is End.UNANSWERED for attempt in history.attempts)
+            if arrived and history.checksum_confirms:
+                return Accepted(**self._said(), request_id=None, confirmation="checksum")
+            return Unconfirmed(**self._said("an earlier send of the batch may have been accepted"))
+        if history.shifted:
+            return Unconfirmed(**self._said("although these bytes had not been sent before"))
+        if history.mint == 0 and not history.tailed:
+            return Duplicate(**self._said("the provider had received these very bytes before"))
+        return Shift(**self._said(), attempt=self._attempt(End.REFUSED))
+
+    def _refused(self) -> Verdict:
+        """Definite: nothing of this request was accepted."""
+        said, attempt, doubt = self._said(), self._attempt(End.REFUSED), self._in_doubt()
+        hold = self._hold()
+        if doubt and not self._settles(self.rule):
+            counts = hold is None and self.pause is None
+            return RetrySame(**said, attempt=attempt, counts=counts, hold=hold)
+        remedy = Remedy.RESEAL if self._went_by(self.rule) else self.rule.remedy
+        assert remedy is not None, "every refusal of the table has a remedy"
+        return Refused(**said, attempt=attempt, remedy=remedy, settled=doubt, hold=hold)
+
+    def _ambiguous(self, end: End) -> RetrySame:
+        """It may have been accepted: nothing but the same bytes may follow."""
+        hold = self._hold()
+        return RetrySame(
+            **self._said(),
+            attempt=self._attempt(end),
+            counts=hold is None and self.pause is None,
+            retries_max=self.rule.retries_max,
+            hold=hold,
+        )
+
+    def _in_doubt(self) -> bool:
+        return any(attempt.end is not End.REFUSED for attempt in self.history.attempts)
+
+    def _settles(self, rule: Rule) -> bool:
+        """Whether a refusal tells the fate of the earlier attempts too."""
+        if rule.settles is not Settles.SAME_DAY:
+            return rule.settles is Settles.ALWAYS
+        days = {attempt.day for attempt in self.history.attempts}
+        days |= {day_of(self.request.sent_at), day_of(self.request.answered_at)}
+        return len(days) == 1 and not self._went_by(rule)
+
+    def _went_by(self, rule: Rule) -> bool:
+        """Whether the refusal may only mean that a start-time's day ended on the way."""
+        first = self.request.first_start_day
+        return rule.dated and first is not None and first < day_of(self.request.answered_at)
+
+    def _hold(self) -> Hold | None:
+        rule = self.rule
+        if rule.remedy is not Remedy.HOLD or self._went_by(rule):
+            return None
+        text = HOLD_TEXTS[rule.name]
+        if self.profile == "bulk":
+            text = HOLD_TEXTS_BULK.get(rule.name, text)
+        own = rule.name == "INVALID_SECURITY_ID" and self.request.own_security_id
+        scope: Literal["flow", "account"] = "flow" if own or rule.scope is Scope.FLOW else "account"
+        return Hold(scope, _line(self._title(), self.words, text))
+
+    def _attempt(self, end: End) -> Attempt:
+        code = None if self.body is None else self.body.code
+        return Attempt(end, code, day_of(self.request.sent_at))
+
+    def _title(self) -> str:
+        return self.rule.name if self.body is None else f"{self.body.code} {self.rule.name}"
+
+    def _said(self, what: str = "") -> dict[str, Any]:
+        return {
+            "code": None if self.body is None else self.body.code,
+            "message": _line(self._title(), self.words, what),
+            "scope": self.rule.scope,
+            "pause": self.pause,
+        }
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What became of one call."""
-
-    kind: Literal["accepted", "rejected", "unconfirmed"]
-    uuid: str | None = None
-    code: int | None = None
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fates(Said):
-    """The calls fared differently."""
-
-    request_id: str | None
-    fates: tuple[Fate, ...]
-    """In the body's order."""
-    strangers: int = 0
-    """Entries of the answer whose identifier was not sent."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unconfirmed(Said):
-    """Nobody can know whether any call was accepted; nothing is sent again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Duplicate(Said):
-    """The provider had received these very bytes before the batch's first attempt."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shift(Said):
-    """White space does not count for this provider: re-mint by moving the first start-time."""
-
-    attempt: Attempt
-    """How this attempt ended, for the count of attempts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetrySame(Said):
-    """The same bytes again, later; if that is no longer possible, `unconfirmed`."""
-
-    attempt: Attempt | None
-    """To be added to the history; None: not a byte left, open the account's circuit."""
-    counts: bool = True
-    """Whether it is taken from the batch's retry budget."""
-    retries_max: int | None = None
-    """Less than the retry budget, where repeating is of little use."""
-    hold: Hold | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused(Said):
-    """Nothing of the batch was accepted, by this attempt or an earlier one; re-mint."""
-
-    attempt: Attempt
-    remedy: Remedy
-    settled: bool = False
-    """Whether earlier ambiguous attempts of this mint are settled as refused by it."""
-    hold: Hold | None = None
-
-
-Verdict = Accepted | Fates | Unconfirmed | Duplicate | Shift | RetrySame | Refused
-
-
-# judge(profile: Profile, history: History, request: Request, answer: Answer) -> Verdict
+def _line(*parts: str) -> str:
+    return ": ".join(part for part in parts if part)

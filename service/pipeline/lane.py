@@ -25,7 +25,7 @@ from service.pipeline.sender import Sender
 from service.pipeline.settling import Settler
 from service.pipeline.state import LaneState, Targets
 from service.pipeline.takeover import Taken, count_what_was_sent, take_over
-from service.pipeline.turns import Turns
+from service.pipeline.turns import TurnHooks, Turns
 from service.ports import Broker, Clock, LaneChanged, Observer, Provider, Reader, Survey
 from service.settings import Settings
 
@@ -53,6 +53,7 @@ class Lane:
         self.state: LaneState | None = None
         self.sender: Sender | None = None
         self._world = world
+        self._turns: Turns | None = None
         self._stop = asyncio.Event()
         self._drain_seconds = 0.0
         self._quiet_at = 0.0
@@ -89,6 +90,8 @@ class Lane:
             raise first_error(group) from group
         finally:
             self.state = self.sender = None
+            if self._turns is not None:
+                await self._turns.close()
             await reader.stop()
 
     def _tell(self, state: str, recovered: int = 0, *, was_released: bool = False) -> None:
@@ -136,12 +139,6 @@ class Lane:
         )
 
     async def _own(self, taken: Taken, reader: Reader) -> None:
-        try:
-            await self._work(taken, reader)
-        finally:
-            await taken.writer.stop()
-
-    async def _work(self, taken: Taken, reader: Reader) -> None:
         world, state = self._world, taken.state
         async with asyncio.TaskGroup() as group:
             sealer = Sealer(state, world.flows, world.clock, world.rng)
@@ -158,16 +155,18 @@ class Lane:
                 batch.due = self._quiet_at
                 sender.release(batch)
 
-            turns = Turns(
+            turns = self._turns = Turns(
                 state,
                 world.broker,
                 taken.writer,
                 world.owner,
                 world.clock,
-                lambda: self._pick(state, sealer, sender),
-                lambda: self._next_pick_at(state, sender),
-                sender.release,
-                lambda: self._after_turn(sender, reading),
+                TurnHooks(
+                    lambda: self._pick(state, sealer, sender),
+                    lambda: self._next_pick_at(state, sender),
+                    sender.release,
+                    lambda: self._after_turn(sender, reading),
+                ),
             )
             settler.connect(sender, turns)
             reading = Reading(

@@ -24,7 +24,6 @@ from service.core.verdicts import (
     Fates,
     History,
     Hold,
-    NoAnswer,
     NotSent,
     Pause,
     Refused,
@@ -115,10 +114,8 @@ class Settler:
                 self._end(batch, "unconfirmed", verdict.message, verdict.code)
             case Duplicate():
                 self._end(batch, "duplicate", verdict.message, verdict.code)
-            case RetrySame(attempt=None):
-                self._unreachable(batch)
-            case RetrySame(attempt=attempt):
-                self._again(batch, verdict, attempt)
+            case RetrySame():
+                self._again(batch, verdict)
             case Refused():
                 self._refused(batch, verdict)
             case Shift(attempt=attempt):
@@ -185,7 +182,11 @@ class Settler:
         self._told_again(batch, "not_sent", wait)
         self._sender.release(batch)
 
-    def _again(self, batch: Batch, verdict: RetrySame, attempt: Attempt) -> None:
+    def _again(self, batch: Batch, verdict: RetrySame) -> None:
+        attempt = verdict.attempt
+        if attempt is None:
+            self._unreachable(batch)
+            return
         counts = verdict.counts and not self._held(batch)
         if verdict.hold is not None:
             self._hold(batch, verdict.hold, verdict.code)
@@ -289,13 +290,10 @@ class Settler:
         self._state.observer.tell(RetryPlanned(batch.id, batch.flow_id, cause, wait))
 
     def _tell(self, batch: Batch, answer: Answer, verdict: Verdict, seconds: float) -> None:
-        match answer:
-            case NotSent():
-                code = "not_sent"
-            case NoAnswer():
-                code = "no_answer"
-            case Response(status=status):
-                code = f"http_{status}" if verdict.code is None else str(verdict.code)
+        if isinstance(answer, Response):
+            code = f"http_{answer.status}" if verdict.code is None else str(verdict.code)
+        else:
+            code = "not_sent" if isinstance(answer, NotSent) else "no_answer"
         fact = RequestEnded(
             batch.id,
             batch.flow_id,

@@ -27,6 +27,7 @@ def status_of(replica: Replica, world: World) -> Status:
     """The whole process as of now; call it in the replica's loop."""
     settings = world.settings
     lanes = tuple(_lane(lane) for _, lane in sorted(replica.lanes.items()))
+    well = replica.joined and all(lane.state == "owned" for lane in lanes)
     return Status(
         version=version("call-dispatcher"),
         ready=replica.joined and not replica.draining,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -16,17 +17,33 @@ from service.errors import BrokerUnavailable, CommitUnknown, LaneFenced
 from service.pipeline.batch import Batch
 from service.pipeline.bell import Bell
 from service.pipeline.state import LaneState, Outbox
-from service.ports import Broker, Clock, Outgoing, Trouble, TurnCommitted, Writer
+from service.ports import Broker, Clock, Outgoing, Stored, Trouble, TurnCommitted, Writer
 
 RETAKE_SECONDS = 1.0
 """Between two tries to find out what became of a transaction."""
 
 
 def lease_seconds(session_timeout_seconds: float) -> float:
-    """How long after a turn's begin its owner may send: no longer than the group waits for a
-    heartbeat, less one heartbeat (a tenth of the session) and a second.
+    """How long after a turn's begin its owner may send.
+
+    No longer than the group waits for a heartbeat, less one heartbeat (a tenth of the session
+    timeout) and a second.
     """
     return session_timeout_seconds * 0.9 - 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TurnHooks:
+    """What happens around a turn, supplied by the lane."""
+
+    pick: Callable[[], Sequence[Batch]]
+    """Seals what may be sent soon."""
+    next_pick_at: Callable[[], float | None]
+    """Loop time at which `pick` may find something; None: when the bell rings."""
+    release: Callable[[Batch], None]
+    """A sealed batch is durable."""
+    after: Callable[[], None]
+    """A turn is committed."""
 
 
 class Turns:
@@ -39,10 +56,7 @@ class Turns:
         writer: Writer,
         owner: str,
         clock: Clock,
-        pick: Callable[[], Sequence[Batch]],
-        next_pick_at: Callable[[], float | None],
-        release: Callable[[Batch], None],
-        after: Callable[[], None],
+        hooks: TurnHooks,
     ) -> None:
         self.bell = Bell()
         self.committed = 0
@@ -51,10 +65,7 @@ class Turns:
         self._writer = writer
         self._owner = owner
         self._clock = clock
-        self._pick = pick
-        self._next_pick_at = next_pick_at
-        self._release = release
-        self._after = after
+        self._hooks = hooks
         self._lease = lease_seconds(state.settings.kafka.session_timeout_seconds)
         self._began = float("-inf")
         self._fresh = asyncio.Condition()
@@ -64,11 +75,11 @@ class Turns:
         """Make turns as they are needed until `stop`; when idle, none."""
         loop = asyncio.get_running_loop()
         while not self._stopping:
-            sealed = self._pick()
+            sealed = self._hooks.pick()
             if sealed or self._state.outbox:
                 await self.commit(sealed)
                 continue
-            at = self._next_pick_at()
+            at = self._hooks.next_pick_at()
             await self.bell.wait(None if at is None else max(0.0, at - loop.time()))
 
     def stop(self) -> None:
@@ -107,8 +118,8 @@ class Turns:
             if batch.saved.first_possible_ms is None:
                 batch.saved = msgspec.structs.replace(batch.saved, first_possible_ms=stamp)
         for batch in sealed:
-            self._release(batch)
-        self._after()
+            self._hooks.release(batch)
+        self._hooks.after()
         async with self._fresh:
             self._fresh.notify_all()
         return stamp
@@ -145,19 +156,30 @@ class Turns:
         """
         while True:
             try:
-                await self._writer.stop()
-                if not await self._broker.owns(self._state.lane):
-                    raise LaneFenced("the group has given the lane to another replica")
-                self._writer = self._broker.writer(self._state.lane)
-                await self._writer.start()
-                stored = await self._broker.last_checkpoint(self._state.lane)
-                break
+                stored = await self._retake()
             except BrokerUnavailable as error:
                 self._state.observer.tell(Trouble("commit", str(error)))
                 await asyncio.sleep(RETAKE_SECONDS)
+            else:
+                return self._known(stored)
+
+    def _known(self, stored: Stored | None) -> int | None:
         if stored is None:
             raise LaneFenced("the lane's checkpoint is gone")
         last = checkpoints.decode(stored.value)
         if last.owner != self._owner:
             raise LaneFenced("another replica has written the lane's last checkpoint")
         return stored.timestamp_ms if last.turn == self._state.turn else None
+
+    async def _retake(self) -> Stored | None:
+        lane = self._state.lane
+        await self._writer.stop()
+        if not await self._broker.owns(lane):
+            raise LaneFenced("the group has given the lane to another replica")
+        self._writer = self._broker.writer(lane)
+        await self._writer.start()
+        return await self._broker.last_checkpoint(lane)
+
+    async def close(self) -> None:
+        """Give the producer up."""
+        await self._writer.stop()

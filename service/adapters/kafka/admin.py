@@ -36,6 +36,8 @@ NO_COORDINATOR = (
     NotCoordinatorForGroupError,
 )
 COORDINATOR_RETRY_SECONDS = 0.1
+NEWS_SECONDS = 0.05
+"""Between two looks for a new topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ async def describe_topics(
 
 
 async def create_topics(client: AIOKafkaAdminClient, plans: Collection[NewTopicPlan]) -> None:
-    """Make the topics; one that exists by now is left alone.
+    """Make the topics, and wait until they are known; one that exists by now is left alone.
 
     Raises:
         BrokerUnavailable: the broker did not answer, or refused one.
@@ -115,6 +117,11 @@ async def create_topics(client: AIOKafkaAdminClient, plans: Collection[NewTopicP
     for name, code, message in response.topic_errors:
         if code not in (0, TopicAlreadyExistsError.errno):
             raise BrokerUnavailable(f"topic {name} cannot be created: {message or for_code(code)}")
+    names = [plan.name for plan in plans]
+    async with answered("waiting for the new topics"):
+        # The controller answers before the brokers have heard of a new topic.
+        while len(await describe_topics(client, names)) < len(names):  # noqa: ASYNC110 - no event to wait for
+            await asyncio.sleep(NEWS_SECONDS)
 
 
 def _new_topic(plan: NewTopicPlan) -> NewTopic:

@@ -126,10 +126,12 @@ class KafkaPublisher:
         for number, event in enumerate(events, progress.lines):
             by_partition[self._partition(event[0], number)].append(event)
         sent: list[asyncio.Future[Any]] = []
-        for partition, run in by_partition.items():
-            sent += await self._send(producer, partition, run)
-        # A commit succeeds although a send in it failed, unless every future is looked at first.
-        await asyncio.gather(*sent)
+        try:
+            for partition, run in by_partition.items():
+                sent += await self._send(producer, partition, run)
+        finally:
+            # A commit succeeds although a send in it failed, unless every future is looked at.
+            await asyncio.gather(*sent)
         await producer.send_offsets_to_transaction(
             {TopicPartition(self._topic, 0): (progress.lines, progress.digest)}, self._name
         )

@@ -57,7 +57,7 @@ def plans(names: TopicsSettings, lanes: int) -> list[NewTopicPlan]:
     ]
 
 
-def faults(settings: Settings, topics: Mapping[str, TopicFacts]) -> list[str]:
+def faults(settings: Settings, topics: Mapping[str, TopicFacts], lanes: int) -> list[str]:
     """What breaks a promise, one sentence each; missing topics are not looked at."""
     names = settings.kafka.topics
     events = (names.requests, names.results, names.dead_letters, names.parked, names.overflow)
@@ -68,9 +68,9 @@ def faults(settings: Settings, topics: Mapping[str, TopicFacts]) -> list[str]:
     ]
     if names.checkpoints in topics:
         found += _checkpoints_faults(settings, topics[names.checkpoints])
-        lanes = topics[names.checkpoints].partitions
-        for name in (names.parked, names.overflow):
-            found += _kept_faults(name, topics.get(name), lanes)
+    for name in (names.parked, names.overflow):
+        if name in topics:
+            found += _kept_faults(name, topics[name], lanes)
     for name in (names.control, names.replays):
         if name in topics and topics[name].settings["cleanup.policy"] != "compact":
             found.append(f"topic {name} must be compacted only: set cleanup.policy=compact")
@@ -95,9 +95,7 @@ def _checkpoints_faults(settings: Settings, facts: TopicFacts) -> list[str]:
     return found
 
 
-def _kept_faults(name: str, facts: TopicFacts | None, lanes: int) -> list[str]:
-    if facts is None:
-        return []
+def _kept_faults(name: str, facts: TopicFacts, lanes: int) -> list[str]:
     found = [
         f"topic {name} must keep everything: set {setting}=-1"
         for setting in ("retention.ms", "retention.bytes")
@@ -105,7 +103,7 @@ def _kept_faults(name: str, facts: TopicFacts | None, lanes: int) -> list[str]:
     ]
     if facts.partitions != lanes:
         found.append(
-            f"topic {name} has {facts.partitions} partitions for {lanes} lanes: it needs one a lane"
+            f"topic {name} needs one partition a lane, {lanes}, and has {facts.partitions}"
         )
     return found
 
@@ -136,13 +134,15 @@ async def ensure_topics(
                 if lanes > there
                 else f"the number of lanes is {there}; it can only grow, not fall to {lanes}"
             )
-        missing = [plan for plan in plans(names, there or lanes or 1) if plan.name not in topics]
+        # Where the checkpoints are missing, what is parked still shows how many lanes there were.
+        lanes_now = there or lanes or 1
+        missing = [plan for plan in plans(names, lanes_now) if plan.name not in topics]
         if missing and not create:
             raise TopicsError(
                 f"topics are missing: {', '.join(plan.name for plan in missing)}; run "
                 "`call-dispatcher topics create`, or set kafka.create_topics to true"
             )
-        wrong = faults(settings, topics)
+        wrong = faults(settings, topics, lanes_now)
         if wrong:
             raise TopicsError("; ".join(wrong))
         if missing:

@@ -79,7 +79,7 @@ class KafkaWriter:
         for (topic, partition), writes in outgoing.writes.items():
             sent += await self._send(producer, topic, partition, writes, now_ms)
         key = f"lane-{outgoing.lane}".encode()
-        checkpoint: Write = (key, outgoing.checkpoint, ())
+        checkpoint: Write = (key, outgoing.checkpoint, [])
         [last] = await self._send(producer, self._checkpoints, outgoing.lane, [checkpoint], now_ms)
         # A commit succeeds although a send in it failed, unless every future is looked at first.
         await asyncio.gather(*sent, last)

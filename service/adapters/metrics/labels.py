@@ -34,7 +34,7 @@ HTTP_CODES = ("http_403", "http_413", "http_429")
 HTTP_CLASSES = ("http_1xx", "http_2xx", "http_3xx", "http_4xx", "http_5xx")
 CODES = (*PROVIDER_CODES, *HTTP_CODES, *HTTP_CLASSES, "no_answer", "not_sent")
 
-RETRY_CAUSES = ("no_answer", "not_sent", "refused", "backoff")
+RETRY_CAUSES = ("ambiguous", "not_sent", "refused", "held")
 """`RetryPlanned.cause`, as the pipeline names them."""
 
 _HTTP_STATUS = re.compile(r"http_([1-5])[0-9]{2}", re.ASCII)
