@@ -35,7 +35,6 @@ from service.pipeline.status import status_of
 from service.ports import Fact, Observer
 from service.settings import Settings
 
-
 CONNECT_SECONDS = 5.0
 """For the provider to accept a connection when `check --connect` asks."""
 
@@ -94,7 +93,7 @@ async def run(settings: Settings) -> None:
         provider,
         SystemClock(),
         Observers([metrics, logs]),
-        random.Random(secrets.randbits(64)),
+        random.Random(secrets.randbits(64)),  # noqa: S311 - jitter and batch ids, nothing secret
         owner,
         make_intake(settings, flows),
         flows,

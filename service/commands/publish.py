@@ -163,6 +163,9 @@ async def _run(settings: Settings, fd: int, make_event: MakeEvent, asked: Asked)
     from service.commands.publish_progress import ProgressShown  # noqa: PLC0415 - quick --help
     from service.commands.publish_run import Run  # noqa: PLC0415 - quick --help
 
+    # aiokafka leaves futures of a failed transaction behind, which nobody can look at; without
+    # this their traceback would stand beside our one line.
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     kafka = settings.kafka
     lines = LineReader(fd)
     publisher = KafkaPublisher(

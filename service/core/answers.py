@@ -145,6 +145,8 @@ def read(response: Response) -> Body | None:
 
 def readable(text: str) -> str:
     """Words of the outside on one short line; what may be a number or a secret is left out."""
+    if not text:
+        return ""
     # Cut before the search, for a message may be megabytes long.
     shown = "".join(c if c.isprintable() else " " for c in text[: 4 * TEXT_CHARACTERS_MAX])
     return _PRIVATE.sub("…", " ".join(shown.split()))[:TEXT_CHARACTERS_MAX]
@@ -176,6 +178,8 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
 
 def _code(raw: msgspec.Raw) -> int | None:
     spelled = bytes(raw)
+    if spelled in _ABSENT:
+        return None
     if not _CODE.fullmatch(spelled):
         return None
     digits = spelled.strip(b'"')
@@ -184,15 +188,22 @@ def _code(raw: msgspec.Raw) -> int | None:
 
 def _text(raw: msgspec.Raw) -> str:
     """The string, its bytes that are no UTF-8 replaced; empty if it is no string."""
+    spelled = bytes(raw)
+    if spelled in _ABSENT:
+        return ""
     try:
-        return _decode_text(bytes(raw).decode("utf-8", "replace"))
+        return _decode_text(spelled)
+    except UnicodeDecodeError:
+        return _decode_text(spelled.decode("utf-8", "replace"))
     except ValueError:
         return ""
 
 
 def _id(raw: msgspec.Raw) -> str | None:
-    text = "".join(c for c in _text(raw)[: 4 * TEXT_CHARACTERS_MAX] if c.isprintable())
-    return text.strip()[:TEXT_CHARACTERS_MAX] or None
+    text = _text(raw)[:TEXT_CHARACTERS_MAX]
+    if not text.isprintable():
+        text = "".join(filter(str.isprintable, text))
+    return text.strip() or None
 
 
 def _details(raw: msgspec.Raw) -> tuple[_RawEntry, ...] | None:

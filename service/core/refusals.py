@@ -65,11 +65,11 @@ def _misshapen(text: str) -> EventRefused:
         field = f"{found[2]}.{found[1]}" if found[2] else found[1]
         return EventRefused("invalid", field, f"{field} is missing: it is required")
     if text.startswith("Object contains unknown field"):
-        known = "a key's are name, value" if " - at `$.keys[" in text else _KNOWN
+        known = "name, value" if " - at `$.keys[" in text else _KNOWN
         named = _unknown_field(text)
         field = named and (f"{named[2]}.{named[1]}" if named[2] else named[1])
         what = f"{field} is unknown" if field else "the event holds an unknown field"
-        return EventRefused("invalid", field, f"{what}: fields are {known}")
+        return EventRefused("invalid", field, f"{what}: known are {known}")
     found = _wrong_type(text)
     field = found["field"] if found else None
     if not found or not field:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from service.core.codes import Remedy, Scope
 from service.core.history import Attempt
 
@@ -53,8 +55,7 @@ class Accepted(Said):
     """Entries of the answer whose identifier was not sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(msgspec.Struct, frozen=True, gc=False):
     """What became of one call."""
 
     kind: Literal["accepted", "rejected", "unconfirmed"]

@@ -58,7 +58,7 @@ class LocalKafka:
         self.log_file = self.data_dir / "kafka.log"
         self._client_protocol = client_protocol
         self._properties = dict(properties or {})
-        self._preexec = None if outlives_parent else _end_with_parent()
+        self._preexec = None if outlives_parent else end_with_parent()
         self._ports = _free_ports(3)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -205,7 +205,11 @@ class LocalKafka:
         return f"{lines[-1] if lines else 'it said nothing'} (all of it: {self.log_file})"
 
 
-def _end_with_parent() -> Callable[[], object] | None:
+def end_with_parent() -> Callable[[], object] | None:
+    """What a child calls before its program starts, so that it is killed when its parent ends.
+
+    The parent is the thread that starts the child. None where the system has no such call.
+    """
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl

@@ -15,7 +15,6 @@ from service.core.batching import Batcher
 from service.core.checkpoint import Checkpoint
 from service.core.holds import Holds
 from service.core.intake import Intake
-from service.core.rate import WindowGuard
 from service.errors import DispatcherError, TopicsError
 from service.pipeline.batch import Batch
 from service.pipeline.flows import Flows
@@ -108,16 +107,6 @@ class Lane:
                 f"topics are missing: {', '.join(missing)}; run `call-dispatcher topics create`"
             )
         lanes = survey.partitions[names.checkpoints]
-        provider = settings.provider
-        guard = WindowGuard(
-            provider.calls_per_minute // lanes, provider.requests_per_minute // lanes
-        )
-        if guard.calls_max < settings.batching.calls_max or guard.requests_max < 1:
-            raise TopicsError(
-                f"{lanes} lanes leave each a share of {guard.calls_max} calls and "
-                f"{guard.requests_max} requests a minute, less than one full batch: use fewer "
-                "lanes, smaller batches (batching.calls_max), or a higher limit"
-            )
         targets = Targets(
             names.results,
             survey.partitions[names.results],
@@ -126,17 +115,24 @@ class Lane:
             survey.record_bytes_max[names.dead_letters],
             settings.kafka.group_id,
         )
-        return LaneState(
+        state = LaneState(
             self.lane,
             lanes,
             settings,
             targets,
             Batcher(self._world.flows.bounds),
-            guard,
             Holds(predecessor.holds if predecessor else (), now),
             self._world.clock,
             self._world.observer,
         )
+        guard = state.guard
+        if guard.calls_max < settings.batching.calls_max or guard.requests_max < 1:
+            raise TopicsError(
+                f"{lanes} lanes leave each a share of {guard.calls_max} calls and "
+                f"{guard.requests_max} requests a minute, less than one full batch: use fewer "
+                "lanes, smaller batches (batching.calls_max), or a higher limit"
+            )
+        return state
 
     async def _own(self, taken: Taken, reader: Reader) -> None:
         world, state = self._world, taken.state

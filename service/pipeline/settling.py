@@ -91,23 +91,19 @@ class Settler:
         )
         verdict = judge(self._settings.provider.profile, history, request, answer)
         self._tell(batch, answer, verdict, seconds)
+        if not isinstance(answer, NotSent):
+            self._unreached = 0
         self._apply(batch, verdict)
         self._turns.bell.ring()
         self._sender.bell.ring()
 
     def _apply(self, batch: Batch, verdict: Verdict) -> None:
-        if not isinstance(verdict, RetrySame) or verdict.attempt is not None:
-            self._unreached = 0
         if verdict.pause is not None:
             self._pause(verdict.pause)
         if isinstance(verdict, Accepted | Fates) or verdict.code in PROVING_CODES:
             self._sender.proven.add(batch.account)
         match verdict:
-            case Accepted():
-                self._release_holds(batch)
-                self._accept(batch, batch.calls, verdict.uuids, verdict)
-                self._state.close_batch(batch)
-            case Fates():
+            case Accepted() | Fates():
                 self._release_holds(batch)
                 self._by_fate(batch, verdict)
             case Unconfirmed():
@@ -118,8 +114,8 @@ class Settler:
                 self._again(batch, verdict)
             case Refused():
                 self._refused(batch, verdict)
-            case Shift(attempt=attempt):
-                self._note(batch, attempt, counts=False)
+            case Shift():
+                self._note(batch, verdict.attempt, counts=False)
                 self._hold(batch, Hold("account", f"{verdict.message}; {UNTREATED}"), verdict.code)
                 self._requeue(batch, 0.0)
 
@@ -143,7 +139,11 @@ class Settler:
         )
         self._state.accepted(batch, calls, acceptance, uuids)
 
-    def _by_fate(self, batch: Batch, verdict: Fates) -> None:
+    def _by_fate(self, batch: Batch, verdict: Accepted | Fates) -> None:
+        if isinstance(verdict, Accepted):
+            self._accept(batch, batch.calls, verdict.uuids, verdict)
+            self._state.close_batch(batch)
+            return
         fates = list(zip(batch.calls, verdict.fates, strict=True))
         taken = [(call, fate.uuid) for call, fate in fates if fate.kind == "accepted"]
         self._accept(batch, [c for c, _ in taken], [uuid for _, uuid in taken], verdict)

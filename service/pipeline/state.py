@@ -66,7 +66,6 @@ class LaneState:
         settings: Settings,
         targets: Targets,
         batcher: Batcher,
-        guard: WindowGuard,
         holds: Holds,
         clock: Clock,
         observer: Observer,
@@ -75,7 +74,10 @@ class LaneState:
         self.lanes = lanes
         self.settings = settings
         self.batcher = batcher
-        self.guard = guard
+        provider = settings.provider
+        self.guard = WindowGuard(
+            provider.calls_per_minute // lanes, provider.requests_per_minute // lanes
+        )
         self.holds = holds
         self.observer = observer
         self.ledgers: dict[TopicPartition, Ledger] = {}

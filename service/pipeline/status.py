@@ -28,9 +28,10 @@ def status_of(replica: Replica, world: World) -> Status:
     settings = world.settings
     lanes = tuple(_lane(lane) for _, lane in sorted(replica.lanes.items()))
     well = replica.joined and all(lane.state == "owned" for lane in lanes)
+    error = None if well else replica.trouble
     return Status(
         version=version("call-dispatcher"),
-        ready=replica.joined and not replica.draining,
+        ready=replica.joined and not replica.draining and error is None,
         draining=replica.draining,
         joined=replica.joined,
         standby=replica.joined and not lanes,
@@ -40,9 +41,7 @@ def status_of(replica: Replica, world: World) -> Status:
         url_host=urlsplit(settings.provider.url).hostname or "",
         limit_scope=settings.provider.limit_scope,
         lanes=lanes,
-        error=replica.trouble
-        if any(lane.state == "taking" for lane in lanes) or not replica.joined
-        else None,
+        error=error,
     )
 
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from service.adapters.metrics import Metrics
+from service.adapters.web import WebServer
 from service.core.status import FlowStatus, HoldStatus, LaneStatus, PartitionStatus, Status
 from service.settings import Settings
 
@@ -67,3 +75,46 @@ def status_of(*lanes: LaneStatus, **members: Any) -> Status:
         "lanes": lanes,
     }
     return Status(**{**values, **members})
+
+
+WELL = status_of(lane_of(), lane_of(1, holds=(hold_of(),), state="owned"))
+
+
+@contextlib.asynccontextmanager
+async def served(
+    status: Status | Callable[[], Status] = WELL, host: str = "127.0.0.1"
+) -> AsyncIterator[str]:
+    """A server on a free port that shows `status`; its address."""
+    settings = settings_of(
+        http={"host": host}, flows={"AbCd1234": {"security_id": FLOW_SECURITY_ID}}
+    )
+    registry = CollectorRegistry()
+    snapshot = status if callable(status) else lambda: status
+    Metrics(registry, settings).observe(snapshot)
+    server = WebServer(settings, snapshot, registry)
+    await server.start()
+    try:
+        yield server.address
+    finally:
+        await server.stop()
+
+
+class Got:
+    """One answer."""
+
+    def __init__(self, response: aiohttp.ClientResponse, text: str) -> None:
+        self.status, self.headers, self.text = response.status, response.headers, text
+
+    @property
+    def json(self) -> Any:
+        """Its body, decoded."""
+        return json.loads(self.text)
+
+
+async def get(url: str, accept: str = "*/*", method: str = "GET") -> Got:
+    """One request on a connection of its own."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, url, headers={"Accept": accept}) as response,
+    ):
+        return Got(response, await response.text())

@@ -18,6 +18,7 @@ from tests.support.settings import settings_for
 
 
 async def made(kafka: str, names: Names, lanes: int = 1) -> tuple[Settings, KafkaBroker]:
+    """A broker port with topics of its own."""
     settings = settings_for(kafka, names)
     broker = KafkaBroker(settings, names("client"))
     await ensure_topics(settings, broker.options, lanes=lanes, create=True)
@@ -25,6 +26,7 @@ async def made(kafka: str, names: Names, lanes: int = 1) -> tuple[Settings, Kafk
 
 
 def outgoing(settings: Settings, checkpoint: bytes, results: int = 0) -> Outgoing:
+    """A turn with so many results."""
     topics = settings.kafka.topics
     writes = {(topics.results, 0): [(b"k", b"%d" % n, [("h", b"v")]) for n in range(results)]}
     return Outgoing(writes if results else {}, {(topics.requests, 0): 7}, 0, checkpoint)

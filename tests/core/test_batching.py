@@ -17,10 +17,12 @@ class Stub:
 
 
 def call(flow_id: str, identity: str, size: int = 10) -> Call:
+    """A call whose fragment has `size` bytes."""
     return Call(Stub(), flow_id, b"1", identity, b"x" * size, -1, None, None)
 
 
 def everything(_: str) -> bool:
+    """Every flow may go."""
     return True
 
 

@@ -24,6 +24,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(gaps=st.lists(st.integers(0, 3), min_size=1, max_size=8))
     def append(self, gaps: list[int]) -> None:
+        """Upstream writes; transactions and compaction leave gaps."""
         for gap in gaps:
             self.next += gap
             self.log.append(self.next)
@@ -32,6 +33,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(offset >= self.cursor for offset in self.log))
     @rule(count=st.integers(1, 10))
     def read(self, count: int) -> None:
+        """The lane reads what is there from its cursor on."""
         batch = [offset for offset in self.log if offset >= self.cursor][:count]
         expected = [o for o in batch if o >= self.read_to or o in self.open]
         below = {o for o in self.open if self.cursor <= o < batch[-1]} - set(batch)
@@ -45,6 +47,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.open)
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:
+        """Outcomes come in any order."""
         some = data.draw(st.lists(st.sampled_from(sorted(self.open)), unique=True, min_size=1))
         self.ledger.finish(some)
         self.open -= set(some)
@@ -62,6 +65,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def position_is_the_lowest_open_offset(self) -> None:
+        """Else a successor would start behind a call without an outcome."""
         assert self.ledger.position == min(self.open, default=self.ledger.end)
         assert self.ledger.end == self.read_to
         assert all(self.ledger.is_open(offset) for offset in self.open)

@@ -15,7 +15,6 @@ from service.core.codes import HOLD_TEXTS, TABLE, Kind, Remedy
 from service.core.times import day_of
 from service.core.verdicts import (
     Accepted,
-    Answer,
     Attempt,
     Duplicate,
     End,
@@ -182,7 +181,7 @@ SUCCESSES: list[tuple[dict[str, Any], Expected]] = [
     ({"code": 202, "request_id": REQUEST_ID, "message": "Invalid Security Id"}, ACCEPTED),
     ({"code": 202, "request_id": REQUEST_ID, "call_details": []}, ACCEPTED),
     ({"code": 202, "request_id": REQUEST_ID, "call_details": "none"}, ACCEPTED),
-    ({"code": 202, "request_id": "", "message": "invalid SECURITY-ID"}, DOUBTFUL),
+    ({"code": 202, "request_id": "", "message": "invalid SECURITY-ID"}, HOLD_ACCOUNT),
     ({"code": 202, "request_id": " ", "message": "Message Accepted"}, DOUBTFUL),
     ({"code": 202, "request_id": None, "message": "Invalid Security ID"}, HOLD_ACCOUNT),
     ({"code": 202, "message": "INVALID SECURITY"}, HOLD_ACCOUNT),
@@ -218,38 +217,36 @@ every_history = pytest.mark.parametrize(("history", "column"), HISTORIES)
 
 @every_profile
 @every_history
-@pytest.mark.parametrize("code", CODES)
-def test_every_code(profile: Profile, history: History, column: int, code: int) -> None:
+def test_every_code(profile: Profile, history: History, column: int) -> None:
     """A code read wrongly bisects what was placed, or burns a backlog into dead letters."""
+    expected = {code: words[column] for code, words in CODES.items()}
     for status in (200, 400, 404, 500, 503):
-        assert told(judge(profile, history, ASKED, Response(status, body(code)))) == (
-            CODES[code][column]
-        )
-    if code >= 0:
-        spelled = Response(200, body(f"{code}"))
-        assert told(judge(profile, history, ASKED, spelled)) == CODES[code][column]
+        for spell in (int, str):
+            answers = {code: Response(status, body(spell(code))) for code in CODES}
+            # A string of digits has no sign: -1 is a code, "-1" is none.
+            answers[-1] = Response(status, body(-1))
+            found = {c: told(judge(profile, history, ASKED, answers[c])) for c in CODES}
+            assert found == expected
 
 
 @every_profile
 @every_history
-@pytest.mark.parametrize("status", STATUSES)
-def test_every_status(profile: Profile, history: History, column: int, status: int) -> None:
+@pytest.mark.parametrize("text", [b"", b"<html></html>", b'{"error":"oops"}', b"[1]", b"null"])
+def test_every_status(profile: Profile, history: History, column: int, text: bytes) -> None:
     """A gateway's own answer must be told from the provider's refusal."""
-    for text in (b"", b"<html></html>", b'{"error":"oops"}', b"[1]", b"null"):
-        verdict = judge(profile, history, ASKED, Response(status, text))
-        assert told(verdict) == STATUSES[status][column]
-        assert verdict.code is None
+    verdicts = {s: judge(profile, history, ASKED, Response(s, text)) for s in STATUSES}
+    expected = {status: words[column] for status, words in STATUSES.items()}
+    assert {status: told(verdict) for status, verdict in verdicts.items()} == expected
+    assert {verdict.code for verdict in verdicts.values()} == {None}
 
 
 @every_profile
 @every_history
-@pytest.mark.parametrize(("fields", "expected"), SUCCESSES)
-def test_every_form_of_success(
-    profile: Profile, history: History, column: int, fields: dict[str, Any], expected: Expected
-) -> None:
+def test_every_form_of_success(profile: Profile, history: History, column: int) -> None:
     """Two meanings of 202, and successes that name nothing, decide over a whole batch."""
-    verdict = judge(profile, history, ASKED, Response(200, body(**fields)))
-    assert told(verdict) == expected[column]
+    for fields, expected in SUCCESSES:
+        verdict = judge(profile, history, ASKED, Response(200, body(**fields)))
+        assert told(verdict) == expected[column], fields
 
 
 @every_profile
@@ -415,6 +412,7 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
         b'{"api-response-code":[205]}',
         '{"api-response-code":"२०५"}'.encode(),
         b'{"Api-Response-Code":205}',
+        b'{"api-response-code":205,"api-response-message":"\\ud800"}',
         b"205",
         b'"205"',
     ],
@@ -444,22 +442,22 @@ def test_a_wrong_charset_in_the_message_does_not_hide_the_code() -> None:
 def test_messages_are_safe_to_log() -> None:
     """A provider that quotes a number or a secret must not put it into our logs and headers."""
     secret = "s3cr3t" * 10 + "abcd"
-    words = f"bad\r\nX-Evil: 1 \u202e +91 98765-43210 0919876543210 {secret} " + "long " * 99
+    words = f"bad\r\nX-Evil: 1 \u202e +91 98765-43210, 0919876543210 {secret} " + "long " * 99
     verdict = judge("bulk", FIRST, ASKED, Response(200, body(205, words)))
-    assert verdict.message.startswith("205 INVALID_CONTACT_NUMBER: bad X-Evil: 1 +… … … long")
+    assert verdict.message.startswith("205 INVALID_CONTACT_NUMBER: bad X-Evil: 1 +…, … … long")
     assert len(verdict.message) < 240
     cause = judge("bulk", FIRST, ASKED, NoAnswer("reset\n" * 999)).message
     assert cause.isprintable()
     assert len(cause) < 240
 
 
-@pytest.mark.parametrize("message", ["7", '["x"]', "null", r'"\ud800"'])
+@pytest.mark.parametrize("message", ["7", '["x"]', "null", '""'])
 def test_a_message_that_is_no_text_is_passed_over(message: str) -> None:
     """The code decides; a strange message must not turn a refusal into doubt."""
     text = f'{{"api-response-code":205,"api-response-message":{message}}}'.encode()
     verdict = judge("bulk", FIRST, ASKED, Response(200, text))
-    assert told(verdict) in {"new mint bisect", "same bytes, unanswered"}
-    assert "\ud800" not in verdict.message
+    assert told(verdict) == "new mint bisect"
+    assert verdict.message == "205 INVALID_CONTACT_NUMBER"
 
 
 def test_a_hold_says_what_to_do() -> None:
