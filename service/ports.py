@@ -190,8 +190,14 @@ class Election(Protocol):
 class Provider(Protocol):
     """The provider's HTTP API."""
 
-    async def post(self, body: bytes) -> Answer:
-        """Send one body; every failure is an Answer. Cancelling aborts it on the wire."""
+    async def post(self, body: bytes, may_begin: Callable[[], bool]) -> Answer:
+        """Send one body; every failure is an Answer. Cancelling aborts it on the wire.
+
+        Args:
+            body: the exact bytes.
+            may_begin: asked once, just before the first byte leaves (connecting takes time, and a
+                lease may run out meanwhile); if it says no, the answer is `NotSent`.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -30,20 +31,31 @@ CONNECT_SECONDS_MAX = 10.0
 class _Flight:
     """What is known on the wire of one attempt."""
 
-    __slots__ = ("transport",)
+    __slots__ = ("_may_begin", "_transport")
 
-    def __init__(self) -> None:
-        self.transport: asyncio.WriteTransport | None = None
+    def __init__(self, may_begin: Callable[[], bool]) -> None:
+        self._may_begin = may_begin
+        self._transport: asyncio.WriteTransport | None = None
+
+    def begin(self, transport: asyncio.WriteTransport | None) -> None:
+        """The connection stands, the first byte is next.
+
+        Raises:
+            ClientError: it must not be sent any more.
+        """
+        if not self._may_begin():
+            raise aiohttp.ClientError("the lease ran out before the first byte")
+        self._transport = transport
 
     @property
     def began(self) -> bool:
         """Whether a byte of the request may have left."""
-        return self.transport is not None
+        return self._transport is not None
 
     def abort(self) -> None:
         """End it on the wire: nothing that is still buffered may be delivered."""
-        if self.transport is not None:
-            self.transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
 
 _flight: ContextVar[_Flight] = ContextVar("flight")
@@ -53,7 +65,7 @@ class _TrackedRequest(ClientRequest):
     """Notes the transport just before the first byte is written to it."""
 
     async def send(self, conn: Connection) -> ClientResponse:
-        _flight.get().transport = conn.transport
+        _flight.get().begin(conn.transport)
         return await super().send(conn)
 
 
@@ -85,9 +97,9 @@ class HttpProvider:
             },
         )
 
-    async def post(self, body: bytes) -> Answer:
+    async def post(self, body: bytes, may_begin: Callable[[], bool]) -> Answer:
         """See `Provider.post`."""
-        flight = _Flight()
+        flight = _Flight(may_begin)
         _flight.set(flight)
         try:
             async with asyncio.timeout(self._timeout_seconds):

@@ -40,7 +40,6 @@ class Batch:
     """Whether this process, or an earlier owner, may have sent this mint."""
     durable_turn: int = 0
     """The turn that must be committed before the next send."""
-    flying: bool = False
     found: dict[Source, Record] = field(default_factory=dict)
     """Records of a recovered batch, as far as they have been read again."""
     missing: set[Source] = field(default_factory=set)

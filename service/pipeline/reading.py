@@ -48,6 +48,8 @@ class Reading:
         self._sealer = sealer
         self._changed = changed
         self._recovered = recovered
+        self._partitions = 0
+        """Of the requests topic, when they were last looked at."""
 
     async def run(self) -> None:
         """Read until cancelled.
@@ -66,8 +68,7 @@ class Reading:
                 )
                 for tp, records in batches.items():
                     self._take(tp, records)
-                if not batches:
-                    await self._add_partitions()
+                await self._add_partitions()
             except RecordsGone:
                 await self._look_where_logs_begin(partitions)
             except BrokerUnavailable as error:
@@ -168,6 +169,9 @@ class Reading:
         state = self._state
         topic = state.settings.kafka.topics.requests
         count = self._reader.partition_count(topic)
+        if count == self._partitions:
+            return
+        self._partitions = count
         fresh = [
             (topic, partition)
             for partition in range(state.lane, count, state.lanes)

@@ -203,11 +203,11 @@ class Sender:
                     break
                 case _:
                     await turns.lease()
+        turns.bell.ring()
         if not self._may_go(batch, turns):
             return
         self._state.observer.tell(LimiterWaited(loop.time() - started))
-        self._launch(batch, guard.grant(calls))
-        turns.bell.ring()
+        self._launch(batch, guard.grant(calls), turns)
 
     def _may_go(self, batch: Batch, turns: Turns) -> bool:
         """Whether what was true before the limiter's wait still is."""
@@ -220,28 +220,27 @@ class Sender:
             and not self._expire(batch)
         )
 
-    def _launch(self, batch: Batch, token: int) -> None:
+    def _launch(self, batch: Batch, token: int, turns: Turns) -> None:
         self._waiting.remove(batch)
-        batch.sent = batch.flying = True
+        batch.sent = True
         self.in_flight += 1
         self._flying_of[batch.account] = self._flying_of.get(batch.account, 0) + 1
         if self._held(batch):
             timeout = self._state.settings.provider.timeout_seconds
             until = asyncio.get_running_loop().time() + timeout
             self._state.holds.probing(batch.flow_id, batch.account, until)
-        task = self._spawn(self._fly(batch, token))
+        task = self._spawn(self._fly(batch, token, turns))
         self._flights.add(task)
         task.add_done_callback(self._flights.discard)
 
-    async def _fly(self, batch: Batch, token: int) -> None:
+    async def _fly(self, batch: Batch, token: int, turns: Turns) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         answer: Answer = NotSent("cancelled")
         try:
-            answer = await self._provider.post(batch.body)
+            answer = await self._provider.post(batch.body, turns.leased)
         finally:
             self._state.guard.end(token, loop.time())
-            batch.flying = False
             self.in_flight -= 1
             self._flying_of[batch.account] -= 1
             self.bell.ring()

@@ -7,7 +7,7 @@ to the sender; a send needs a committed turn that began less than the lease ago.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -17,7 +17,16 @@ from service.errors import BrokerUnavailable, CommitUnknown, LaneFenced
 from service.pipeline.batch import Batch
 from service.pipeline.bell import Bell
 from service.pipeline.state import LaneState, Outbox
-from service.ports import Broker, Clock, Outgoing, Stored, Trouble, TurnCommitted, Writer
+from service.ports import (
+    Broker,
+    Clock,
+    Outgoing,
+    Stored,
+    TopicPartition,
+    Trouble,
+    TurnCommitted,
+    Writer,
+)
 
 RETAKE_SECONDS = 1.0
 """Between two tries to find out what became of a transaction."""
@@ -70,6 +79,8 @@ class Turns:
         self._began = float("-inf")
         self._fresh = asyncio.Condition()
         self._stopping = False
+        self._offsets: Mapping[TopicPartition, int] = {}
+        """The group's offsets as they were last committed."""
 
     async def run(self) -> None:
         """Make turns as they are needed until `stop`; when idle, none."""
@@ -110,9 +121,12 @@ class Turns:
         state.turn += 1
         outbox = state.take_outbox()
         saved = state.checkpoint(self._owner, self._lease, started, released=released)
-        outgoing = Outgoing(outbox.writes, state.positions(), state.lane, checkpoints.encode(saved))
+        offsets = state.positions()
+        changed = {tp: at for tp, at in offsets.items() if self._offsets.get(tp) != at}
+        outgoing = Outgoing(outbox.writes, changed, state.lane, checkpoints.encode(saved))
         stamp = await self._write(outgoing)
         self.committed = state.turn
+        self._offsets = offsets
         self._tell(outbox, outgoing, loop.time() - started)
         for batch in state.open.values():
             if batch.saved.first_possible_ms is None:

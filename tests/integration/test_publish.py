@@ -103,6 +103,11 @@ async def finished(process: subprocess.Popen[str]) -> subprocess.CompletedProces
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+def complaints(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Standard error without the progress that a slow machine has time to print."""
+    return [line for line in done.stderr.splitlines() if not line.endswith("events published")]
+
+
 def event(identifier: Any, **changed: Any) -> str:
     """One line."""
     fields = {
@@ -244,17 +249,17 @@ async def test_a_run_that_is_ended_in_the_middle_is_resumed_without_doubling(
     ended = await finished(process)
     assert ended.returncode == (-how if how == signal.SIGKILL else 130)
     if how == signal.SIGINT:
-        assert ended.stderr.startswith("interrupted: ")
-        assert "Traceback" not in ended.stderr
+        [said] = complaints(ended)
+        assert said.startswith("interrupted: ")
     resumed = await upstream.publish(file, "--resume")
-    assert (resumed.returncode, resumed.stderr) == (0, "")
+    assert (resumed.returncode, complaints(resumed)) == (0, [])
     assert 0 < int(resumed.stdout.split()[1]) < count
     assert await upstream.identifiers() == list(range(count))
 
 
 async def test_kills_between_write_and_commit_lose_and_double_nothing(upstream: Upstream) -> None:
     """At full speed a run is nearly always inside a transaction: kill -9 strikes in several."""
-    count, kills, length = 100_000, 3, 0
+    count, kills, length = 80_000, 3, 0
     file = upstream.write("events.jsonl", (event(n) for n in range(count)))
     for run in range(kills):
         process = upstream.start(file, *(["--resume"] if run else []))
@@ -262,7 +267,7 @@ async def test_kills_between_write_and_commit_lose_and_double_nothing(upstream: 
         process.kill()
         assert (await finished(process)).returncode == -signal.SIGKILL
     last = await upstream.publish(file, "--resume")
-    assert (last.returncode, last.stderr) == (0, "")
+    assert (last.returncode, complaints(last)) == (0, [])
     found = Counter(await upstream.identifiers())
     assert found == Counter(range(count))
 
@@ -302,11 +307,10 @@ async def test_a_second_process_of_the_same_run_ends_the_first(upstream: Upstrea
     first = upstream.start(file, "--rate", "300")
     await upstream.more_arrived()
     second = await upstream.publish(file, "--resume")
-    assert (second.returncode, second.stderr) == (0, "")
+    assert (second.returncode, complaints(second)) == (0, [])
     ended = await finished(first)
     assert ended.returncode == 1
-    lines = [line for line in ended.stderr.splitlines() if not line.endswith("events published")]
-    assert lines == ["error: another process publishes the same: this one stops"]
+    assert complaints(ended) == ["error: another process publishes the same: this one stops"]
     assert await upstream.identifiers() == list(range(count))
 
 
