@@ -25,10 +25,8 @@ from service.adapters.logs import Logs
 from service.adapters.metrics import Metrics
 from service.adapters.provider import HttpProvider
 from service.adapters.web import WebServer
-from service.core.codec import overhead_bytes
-from service.core.intake import Intake, IntakeRules
 from service.errors import ConfigurationError, DispatcherError
-from service.pipeline.flows import Flows
+from service.pipeline.flows import Flows, make_intake
 from service.pipeline.lane import World
 from service.pipeline.replica import Replica
 from service.pipeline.status import status_of
@@ -49,22 +47,6 @@ class Observers:
         """See `Observer.tell`."""
         for observer in self._observers:
             observer.tell(fact)
-
-
-def make_intake(settings: Settings, flows: Flows) -> Intake:
-    """The intake of this configuration; `publish` uses the same."""
-    rules = IntakeRules(
-        value_bytes_max=settings.events.value_bytes_max,
-        meta_bytes_max=settings.events.meta_bytes_max,
-        number_check=settings.provider.number_check,
-        foreign_numbers=settings.provider.foreign_numbers,
-        body_bytes_max=settings.batching.body_bytes_max,
-    )
-
-    def overhead(flow_id: str) -> int:
-        return overhead_bytes(flows.recipe(flow_id), flow_id, flows.flow(flow_id).security_id)
-
-    return Intake(rules, flows.recipe, overhead)
 
 
 async def run(settings: Settings) -> None:

@@ -156,6 +156,8 @@ class Ledger:
 
     def lose(self, first: int, end: int) -> None:
         """Note that records of [first, end) were gone before they had an outcome."""
+        if self.lost and self.lost[-1][1] == first:
+            first, _ = self.lost.pop()
         self.lost.append((first, end))
         if end > self.end:
             self._open.extend(bytes(end - self.end))

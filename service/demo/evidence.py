@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from service.adapters.kafka.admin import admin_client, describe_topics
 from service.adapters.kafka.connection import answered, goodbye
 from service.demo.oracle import Outcome, Placed, Request
 from service.errors import DispatcherError
@@ -54,6 +55,7 @@ class Outcomes:
         self.found: list[Outcome] = []
         self._topics = (results, dead_letters)
         self._results = results
+        self._bootstrap = bootstrap
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
             isolation_level="read_committed",
@@ -63,15 +65,15 @@ class Outcomes:
 
     async def start(self) -> None:
         """Begin at the first record of each partition; the topics must be there."""
+        async with admin_client({"bootstrap_servers": self._bootstrap}) as admin:
+            facts = await describe_topics(admin, self._topics)
+        partitions = [
+            TopicPartition(topic, partition)
+            for topic in self._topics
+            for partition in range(facts[topic].partitions)
+        ]
         async with answered("reading outcomes"):
             await self._consumer.start()
-            # Fetches what it knows of all topics, which nothing else in public does.
-            await self._consumer.topics()
-            partitions = [
-                TopicPartition(topic, partition)
-                for topic in self._topics
-                for partition in self._consumer.partitions_for_topic(topic) or ()
-            ]
             self._consumer.assign(partitions)
             for partition, first in (await self._consumer.beginning_offsets(partitions)).items():
                 self._consumer.seek(partition, first)

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from service.demo.play import Progress
 
-LINE_SECONDS = 3.0
+LINE_SECONDS = 5.0
 BAR_CHARACTERS = 40
 
 

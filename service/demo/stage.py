@@ -20,8 +20,8 @@ from typing import Any, Self
 
 import aiohttp
 import yaml
-from aiokafka.admin import AIOKafkaAdminClient
 
+from service.adapters.kafka.admin import admin_client
 from service.adapters.kafka.connection import answered
 from service.demo.kafka import LocalKafka
 from service.demo.processes import Process, ProcessFailed
@@ -90,7 +90,8 @@ class Stage:
             BrokerUnavailable: there is no broker, or it did not start.
         """
         if self.bootstrap:
-            await self._with_admin("describe_cluster")
+            async with admin_client({"bootstrap_servers": self.bootstrap}):
+                pass
             self._exits.push_async_callback(self._delete_topics)
         else:
             kafka = LocalKafka(self.directory / "kafka")
@@ -153,16 +154,9 @@ class Stage:
 
     async def _delete_topics(self) -> None:
         with suppress(BrokerUnavailable):
-            await self._with_admin("delete_topics", list(self.names.topics.values()))
-
-    async def _with_admin(self, method: str, *arguments: Any) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
-        async with answered(f"connecting to KAFKA_BOOTSTRAP, {self.bootstrap}"):
-            try:
-                await admin.start()
-                await getattr(admin, method)(*arguments)
-            finally:
-                await admin.close()
+            async with admin_client({"bootstrap_servers": self.bootstrap}) as admin:
+                async with answered("deleting the topics of this run"):
+                    await admin.delete_topics(list(self.names.topics.values()))
 
     def _clear(self) -> None:
         shutil.rmtree(

@@ -10,6 +10,7 @@ import hashlib
 
 from service.core.batching import Bounds
 from service.core.codec import CODEC_VERSION, Recipe, overhead_bytes
+from service.core.intake import Intake, IntakeRules
 from service.settings import Flow, Settings
 
 ACCOUNT_DEFAULT = "default"
@@ -77,3 +78,19 @@ class Flows:
     def security_ids(self, flow_id: str) -> tuple[str, ...]:
         """The secret of new bodies, then earlier ones that a recovered body may hold."""
         return (self.flow(flow_id).security_id, *self._settings.previous_security_ids)
+
+
+def make_intake(settings: Settings, flows: Flows) -> Intake:
+    """The intake of this configuration; `publish` uses the same."""
+    rules = IntakeRules(
+        value_bytes_max=settings.events.value_bytes_max,
+        meta_bytes_max=settings.events.meta_bytes_max,
+        number_check=settings.provider.number_check,
+        foreign_numbers=settings.provider.foreign_numbers,
+        body_bytes_max=settings.batching.body_bytes_max,
+    )
+
+    def overhead(flow_id: str) -> int:
+        return overhead_bytes(flows.recipe(flow_id), flow_id, flows.flow(flow_id).security_id)
+
+    return Intake(rules, flows.recipe, overhead)

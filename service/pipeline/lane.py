@@ -135,7 +135,7 @@ class Lane:
         return state
 
     async def _own(self, taken: Taken, reader: Reader) -> None:
-        world, state = self._world, taken.state
+        world, state, predecessor = self._world, taken.state, taken.predecessor
         async with asyncio.TaskGroup() as group:
             sealer = Sealer(state, world.flows, world.clock, world.rng)
             settler = Settler(state, world.flows, sealer, world.clock, world.rng)
@@ -157,6 +157,7 @@ class Lane:
                 taken.writer,
                 world.owner,
                 world.clock,
+                (predecessor.owner, predecessor.turn) if predecessor else None,
                 TurnHooks(
                     lambda: self._pick(state, sealer, sender),
                     lambda: self._next_pick_at(state, sender),
@@ -170,7 +171,7 @@ class Lane:
             )
             send_after = await self._first_turn(taken, turns)
             self.state = state
-            was_released = taken.predecessor is not None and taken.predecessor.released
+            was_released = predecessor is not None and predecessor.released
             self._tell("owned", len(state.open), was_released=was_released)
             loops = [
                 group.create_task(turns.run()),

@@ -113,6 +113,8 @@ class Replica:
                 self._note(Trouble(f"lane {lane}", str(trouble)))
             else:
                 return
+            if self.draining:
+                return
             await asyncio.sleep(RETRY_SECONDS)
             self.lanes[lane] = Lane(lane, self._world)
 

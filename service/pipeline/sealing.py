@@ -179,7 +179,7 @@ class Sealer:
             rebuilt.identifier,
             rebuilt.identity,
             rebuilt.fragment,
-            fill_at=-1,
+            fill_at=rebuilt.fill_at,
             start_day=rebuilt.start_day,
             expires_at=rebuilt.expires_at,
         )

@@ -65,8 +65,10 @@ class Turns:
         writer: Writer,
         owner: str,
         clock: Clock,
+        last: tuple[str, int] | None,
         hooks: TurnHooks,
     ) -> None:
+        """`last` is the owner and turn of the predecessor's last checkpoint."""
         self.bell = Bell()
         self.committed = 0
         self._state = state
@@ -79,6 +81,7 @@ class Turns:
         self._began = float("-inf")
         self._fresh = asyncio.Condition()
         self._stopping = False
+        self._last = last
         self._offsets: Mapping[TopicPartition, int] = {}
         """The group's offsets as they were last committed."""
 
@@ -126,6 +129,7 @@ class Turns:
         outgoing = Outgoing(outbox.writes, changed, state.lane, checkpoints.encode(saved))
         stamp = await self._write(outgoing)
         self.committed = state.turn
+        self._last = (self._owner, state.turn)
         self._offsets = offsets
         self._tell(outbox, outgoing, loop.time() - started)
         for batch in state.open.values():
@@ -178,12 +182,13 @@ class Turns:
                 return self._known(stored)
 
     def _known(self, stored: Stored | None) -> int | None:
-        if stored is None:
-            raise LaneFenced("the lane's checkpoint is gone")
-        last = checkpoints.decode(stored.value)
-        if last.owner != self._owner:
+        last = checkpoints.decode(stored.value) if stored else None
+        found = (last.owner, last.turn) if last else None
+        if stored is not None and found == (self._owner, self._state.turn):
+            return stored.timestamp_ms
+        if found != self._last:
             raise LaneFenced("another replica has written the lane's last checkpoint")
-        return stored.timestamp_ms if last.turn == self._state.turn else None
+        return None
 
     async def _retake(self) -> Stored | None:
         lane = self._state.lane

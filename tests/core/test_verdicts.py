@@ -5,88 +5,44 @@ The table says what the page demands; nothing in it is computed by the code unde
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from service.core.codes import HOLD_TEXTS, TABLE, Kind, Remedy
-from service.core.times import day_of
 from service.core.verdicts import (
-    Accepted,
     Attempt,
-    Duplicate,
     End,
-    Fates,
     History,
     NoAnswer,
     NotSent,
     Profile,
     Refused,
-    Request,
     Response,
     RetrySame,
     Scope,
-    Shift,
-    Unconfirmed,
-    Verdict,
     judge,
 )
-
-PROFILES: tuple[Profile, ...] = get_args(Profile)
-NOON = 1_900_000_000.0 - 1_900_000_000.0 % 86_400 + 6.5 * 3600
-"""Noon at +05:30."""
-TODAY = day_of(NOON)
-ASKED = Request([b'"a"', b"7"], NOON - 1, NOON)
-REQUEST_ID = "8f0c-request"
-
-FIRST = History()
-TIMED_OUT = History((Attempt(End.UNANSWERED, None, TODAY),))
-TIMED_OUT_YESTERDAY = History((Attempt(End.UNANSWERED, None, TODAY - 1),))
-AFTER_500 = History((Attempt(End.DOUBTFUL, 500, TODAY),))
-TIMED_OUT_THEN_500 = History((*TIMED_OUT.attempts, *AFTER_500.attempts))
-TIMED_OUT_THEN_429 = History((*TIMED_OUT.attempts, Attempt(End.REFUSED, None, TODAY)))
-REMINTED = History(mint=1, tailed=True)
-TAILED = History(tailed=True)
-SHIFTED = History(mint=2, tailed=True, shifted=True)
-SHIFTED_TIMED_OUT = replace(SHIFTED, attempts=TIMED_OUT.attempts)
-UNTRUSTED = replace(TIMED_OUT, checksum_confirms=False)
-
-
-def body(code: Any, message: str = "Some Words", **more: Any) -> bytes:
-    """An answer in the provider's form."""
-    fields = {name.replace("_", "-"): value for name, value in more.items()}
-    return json.dumps(
-        {"api-response-code": code, "api-response-message": message, **fields}
-    ).encode()
-
-
-def told(verdict: Verdict) -> str:  # noqa: PLR0911 - one line a kind
-    """A verdict as the words of the table below."""
-    match verdict:
-        case Accepted(confirmation=confirmation):
-            return f"accepted by {confirmation}"
-        case Fates(fates=fates):
-            return " ".join(fate.kind for fate in fates)
-        case Unconfirmed():
-            return "unconfirmed"
-        case Duplicate():
-            return "duplicate"
-        case Shift():
-            return "shift"
-        case Refused(remedy=remedy, hold=hold, settled=settled):
-            words = ["new mint", remedy.value, f"the {hold.scope}" if hold else ""]
-            return " ".join(filter(None, [*words, "and settled" if settled else ""]))
-        case RetrySame(attempt=None, counts=False):
-            return "same bytes, free"
-        case RetrySame(attempt=attempt, hold=hold, counts=counts, retries_max=retries_max):
-            assert attempt is not None
-            words = ["same bytes", attempt.end.name.lower()]
-            words += [f"hold the {hold.scope}"] if hold else []
-            words += ["few"] if retries_max else []
-            return ", ".join(words if counts else [*words, "uncounted"])
-
+from tests.core.verdict_words import (
+    AFTER_500,
+    ASKED,
+    FIRST,
+    NOON,
+    PROFILES,
+    REMINTED,
+    REQUEST_ID,
+    SHIFTED,
+    SHIFTED_TIMED_OUT,
+    TAILED,
+    TIMED_OUT,
+    TIMED_OUT_THEN_429,
+    TIMED_OUT_THEN_500,
+    TIMED_OUT_YESTERDAY,
+    TODAY,
+    UNTRUSTED,
+    body,
+    told,
+)
 
 BISECT = ("new mint bisect", "new mint bisect and settled", "new mint bisect and settled")
 WHITELIST = ("new mint bisect", "same bytes, refused", "same bytes, refused")
@@ -337,151 +293,3 @@ def test_attempts_remember_code_and_day() -> None:
     refused = judge("bulk", FIRST, ASKED, Response(200, body(205)))
     assert isinstance(refused, Refused)
     assert refused.attempt == Attempt(End.REFUSED, 205, TODAY)
-
-
-@pytest.mark.parametrize("code", [*CODES, 201])
-def test_a_429_always_pauses_as_well(code: int) -> None:
-    """Going on against a 429 gets the account shut out, whatever else the answer says."""
-    answer = Response(429, body(code, request_id=REQUEST_ID), "30")
-    verdict = judge("bulk", TIMED_OUT, ASKED, answer)
-    assert verdict.pause is not None
-    assert verdict.pause.seconds == 30
-    assert not isinstance(verdict, RetrySame) or not verdict.counts
-    assert judge("bulk", TIMED_OUT, ASKED, replace(answer, status=200)).pause is None
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, None),
-        ("", None),
-        ("soon", None),
-        ("-5", None),
-        ("0", None),
-        ("1.5", None),
-        ("٣", None),
-        ("7", 7),
-        (" 120 ", 120),
-        ("3600", 3600),
-        ("86400", 3600),
-        ("9" * 9000, 3600),
-        ("Sat, 17 Mar 2030 06:31:00 GMT", 60),
-        ("Sunday, 17-Mar-30 06:31:00 GMT", 60),
-        ("Sun Mar 17 06:31:00 2030", 60),
-        ("Sun, 17 Mar 2030 12:01:00 +0530", 60),
-        ("Sun, 17 Mar 2030 06:30:00 GMT", None),
-        ("Sun, 17 Mar 2030 06:29:00 GMT", None),
-        ("Sun, 17 Mar 9999 06:31:00 GMT", 3600),
-        ("Sun, 99 Mar 2030 06:31:00 GMT", None),
-        ("Sun, 17 Mar 99999999999999999999 06:31:00 GMT", None),
-        ("Sun, 17 Mar 2030 06:31:00 +99999999999999", None),
-    ],
-)
-def test_retry_after(header: str | None, seconds: float | None) -> None:
-    """An absurd Retry-After must not stop a campaign for a year, nor be read as no pause."""
-    assert NOON == 1_899_959_400  # 2030-03-17T06:30:00Z
-    verdict = judge("bulk", FIRST, ASKED, Response(429, b"", header))
-    assert verdict.pause is not None
-    assert verdict.pause.seconds == seconds
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"",
-        b" ",
-        b"\x00",
-        b"\xff\xfe{\x00}\x00",
-        b'\xef\xbb\xbf{"api-response-code":205}',
-        '{"api-response-code":205}'.encode("utf-16"),
-        b'{"api-response-code":205',
-        b'{"api-response-code":205}}',
-        b'[{"api-response-code":205}]',
-        b'{"api-response-code":NaN}',
-        b'{"api-response-code":205,"x":NaN}',
-        b'{"api-response-code":205,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        b"[" * 1_000_000,
-        b'{"api-response-code":205.0}',
-        b'{"api-response-code":2e2}',
-        b'{"api-response-code":true}',
-        b'{"api-response-code":null}',
-        b'{"api-response-code":""}',
-        b'{"api-response-code":"205a"}',
-        b'{"api-response-code":" 205"}',
-        b'{"api-response-code":"-205"}',
-        b'{"api-response-code":[205]}',
-        '{"api-response-code":"२०५"}'.encode(),
-        b'{"Api-Response-Code":205}',
-        b'{"api-response-code":205,"api-response-message":"\\ud800"}',
-        b"205",
-        b'"205"',
-    ],
-)
-def test_malformed_bodies_are_ambiguous(text: bytes) -> None:
-    """What cannot be read proves nothing: the same bytes, and nothing else, may follow."""
-    assert told(judge("bulk", FIRST, ASKED, Response(200, text))) == "same bytes, unanswered"
-
-
-def test_a_truncated_body_is_not_believed() -> None:
-    """A body that ended early may lack the calls that matter, however whole it looks."""
-    whole = Response(200, body(200, request_id=REQUEST_ID))
-    cut = replace(whole, truncated=True)
-    assert told(judge("bulk", FIRST, ASKED, whole)) == "accepted by response"
-    assert told(judge("bulk", FIRST, ASKED, cut)) == "same bytes, unanswered"
-    assert told(judge("bulk", FIRST, ASKED, replace(cut, status=413))) == "new mint halve"
-
-
-def test_a_wrong_charset_in_the_message_does_not_hide_the_code() -> None:
-    """A refusal read as no answer would make a later 201 look like an acceptance."""
-    text = b'{"api-response-message":"Num\xe9ro","api-response-code":205}'
-    verdict = judge("bulk", FIRST, ASKED, Response(200, text))
-    assert told(verdict) == "new mint bisect"
-    assert verdict.message == "205 INVALID_CONTACT_NUMBER: Num\ufffdro"
-
-
-def test_messages_are_safe_to_log() -> None:
-    """A provider that quotes a number or a secret must not put it into our logs and headers."""
-    secret = "s3cr3t" * 10 + "abcd"
-    words = f"bad\r\nX-Evil: 1 \u202e +91 98765-43210, 0919876543210 {secret} " + "long " * 99
-    verdict = judge("bulk", FIRST, ASKED, Response(200, body(205, words)))
-    assert verdict.message.startswith("205 INVALID_CONTACT_NUMBER: bad X-Evil: 1 +…, … … long")
-    assert len(verdict.message) < 240
-    cause = judge("bulk", FIRST, ASKED, NoAnswer("reset\n" * 999)).message
-    assert cause.isprintable()
-    assert len(cause) < 240
-
-
-@pytest.mark.parametrize("message", ["7", '["x"]', "null", '""'])
-def test_a_message_that_is_no_text_is_passed_over(message: str) -> None:
-    """The code decides; a strange message must not turn a refusal into doubt."""
-    text = f'{{"api-response-code":205,"api-response-message":{message}}}'.encode()
-    verdict = judge("bulk", FIRST, ASKED, Response(200, text))
-    assert told(verdict) == "new mint bisect"
-    assert verdict.message == "205 INVALID_CONTACT_NUMBER"
-
-
-def test_a_hold_says_what_to_do() -> None:
-    """The operator at three in the morning reads the hold, not our source."""
-    bulk = judge("bulk", FIRST, ASKED, Response(403, b""))
-    dialer = judge("dialer", FIRST, ASKED, Response(403, b""))
-    assert isinstance(bulk, Refused)
-    assert isinstance(dialer, Refused)
-    assert bulk.hold is not None
-    assert dialer.hold is not None
-    assert "account manager; the portal's list has no effect" in bulk.hold.text
-    assert "portal's list has no effect" not in dialer.hold.text
-    for code, text in ((202, "Invalid Security Id"), (301, "Invalid Flow Id")):
-        verdict = judge("bulk", FIRST, ASKED, Response(200, body(code, text)))
-        assert isinstance(verdict, Refused)
-        assert verdict.hold is not None
-        assert "provider.profile and provider.url" in verdict.hold.text
-
-
-def test_the_table_is_whole() -> None:
-    """A row without its hold's text would raise at the worst moment; a code twice would hide."""
-    assert len({rule.sign for rule in TABLE}) == len(TABLE)
-    assert {r.name for r in TABLE if r.remedy is Remedy.HOLD} == set(HOLD_TEXTS)
-    assert all(rule.remedy for rule in TABLE if rule.kind is Kind.REFUSED)
-    codes = {int(rule.sign) for rule in TABLE if rule.sign.isdigit()}
-    assert len(codes) == 22
-    assert codes == {code for code in CODES if code in codes} | {201}

@@ -75,27 +75,37 @@ class KafkaWriter:
     async def _commit(self, producer: AIOKafkaProducer, outgoing: Outgoing) -> int:
         await producer.begin_transaction()
         now_ms = int(time.time() * 1000)
-        sent: list[asyncio.Future[Any]] = []
-        for (topic, partition), writes in outgoing.writes.items():
-            sent += await self._send(producer, topic, partition, writes, now_ms)
         key = f"lane-{outgoing.lane}".encode()
         checkpoint: Write = (key, outgoing.checkpoint, [])
-        [last] = await self._send(producer, self._checkpoints, outgoing.lane, [checkpoint], now_ms)
-        # A commit succeeds although a send in it failed, unless every future is looked at first.
-        await asyncio.gather(*sent, last)
+        sent: list[asyncio.Future[Any]] = []
+        try:
+            for (topic, partition), writes in outgoing.writes.items():
+                await self._send(producer, topic, partition, writes, now_ms, sent)
+            await self._send(producer, self._checkpoints, outgoing.lane, [checkpoint], now_ms, sent)
+        finally:
+            # A commit succeeds although a send in it failed, unless every future is looked at.
+            ends = await asyncio.gather(*sent, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
         if outgoing.offsets:
             await producer.send_offsets_to_transaction(
                 {TopicPartition(*tp): offset for tp, offset in outgoing.offsets.items()},
                 self._group_id,
             )
         await producer.commit_transaction()
-        return int(last.result().timestamp)
+        return int(ends[-1].timestamp)
 
     @staticmethod
     async def _send(
-        producer: AIOKafkaProducer, topic: str, partition: int, writes: Sequence[Write], now_ms: int
-    ) -> list[asyncio.Future[Any]]:
-        sent = []
+        producer: AIOKafkaProducer,
+        topic: str,
+        partition: int,
+        writes: Sequence[Write],
+        now_ms: int,
+        sent: list[asyncio.Future[Any]],
+    ) -> None:
+        """Pack the records into as few batches as they fit; adds their futures to `sent`."""
         builder = producer.create_batch()
         for key, value, headers in writes:
             if builder.append(timestamp=now_ms, key=key, value=value, headers=headers) is None:
@@ -104,7 +114,6 @@ class KafkaWriter:
                 builder.append(timestamp=now_ms, key=key, value=value, headers=headers)
         builder.close()
         sent.append(await producer.send_batch(builder, topic, partition=partition))
-        return sent
 
     async def stop(self) -> None:
         """See `Writer.stop`."""
