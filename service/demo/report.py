@@ -20,7 +20,7 @@ from service.twin.ledger import RequestSeen, Summary
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
         "invalid": "malformed on purpose",
-        "rejected": "refused by the provider, one by one",
+        "rejected": "by the provider, one by one",
         "unconfirmed": "their fate is unknown",
         "duplicate": "the provider had them already",
     }
@@ -94,7 +94,7 @@ class Report:
         hit = sum(1 for request in self.requests if request.fault is not None)
         rows = [
             ("events published", f"{found.events:,}", ""),
-            ("calls accepted by the provider", f"{found.accepted:,}", "one result each"),
+            ("calls accepted", f"{found.accepted:,}", "by the provider, one result each"),
         ]
         rows += [
             (f"dead letters, {reason}", f"{count:,}", MEANINGS.get(reason, ""))
@@ -102,13 +102,13 @@ class Report:
         ]
         rows += [
             ("lost", f"{found.lost:,}", "events without an outcome"),
-            ("doubled", f"{found.doubled:,}", "calls placed twice, or events reported twice"),
-            ("wrong", f"{found.wrong:,}", "outcomes that do not tell what happened"),
-            ("requests", f"{summary.requests:,}", f"{hit:,} hit by the provider's outage"),
-            ("largest request, calls", f"{summary.calls_per_request_max:,}", self._mean()),
-            ("largest request, bytes", f"{summary.body_bytes_max:,}", ""),
+            ("doubled", f"{found.doubled:,}", "calls placed twice, outcomes twice"),
+            ("wrong", f"{found.wrong:,}", "outcomes that are not true"),
+            ("requests", f"{summary.requests:,}", f"{hit:,} hit by the outage"),
+            ("calls in the largest", f"{summary.calls_per_request_max:,}", self._mean()),
+            ("bytes in the largest", f"{summary.body_bytes_max:,}", ""),
             (
-                "busiest minute, calls",
+                "calls in the busiest minute",
                 f"{summary.calls_per_sliding_minute_max:,}",
                 f"the provider's limit is {summary.calls_limit:,}",
             ),
@@ -118,4 +118,4 @@ class Report:
 
     def _mean(self) -> str:
         mean = self.verification.calls_per_request_backlogged
-        return "" if mean is None else f"{mean:.1f} on average while 500 more waited"
+        return "" if mean is None else f"{mean:.1f} on average under a backlog"

@@ -154,9 +154,11 @@ class Stage:
 
     async def _delete_topics(self) -> None:
         with suppress(BrokerUnavailable):
-            async with admin_client({"bootstrap_servers": self.bootstrap}) as admin:
-                async with answered("deleting the topics of this run"):
-                    await admin.delete_topics(list(self.names.topics.values()))
+            async with (
+                admin_client({"bootstrap_servers": self.bootstrap}) as admin,
+                answered("deleting the topics of this run"),
+            ):
+                await admin.delete_topics(list(self.names.topics.values()))
 
     def _clear(self) -> None:
         shutil.rmtree(

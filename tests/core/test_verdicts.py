@@ -266,6 +266,8 @@ def test_attempts_on_both_sides_of_midnight_settle_nothing() -> None:
     """400 may mean the date alone: what was sent the day before may have been accepted."""
     asked = replace(ASKED, sent_at=NOON - 13 * 3600)
     assert told(judge("bulk", TIMED_OUT, asked, Response(200, body(400)))) == "same bytes, refused"
+    over = replace(ASKED, answered_at=NOON + 13 * 3600)
+    assert told(judge("bulk", TIMED_OUT, over, Response(200, body(400)))) == "same bytes, refused"
     late = judge("bulk", FIRST, asked, NoAnswer("timeout"))
     assert isinstance(late, RetrySame)
     assert late.attempt == Attempt(End.UNANSWERED, None, TODAY - 1)

@@ -84,17 +84,15 @@ class KafkaWriter:
             await self._send(producer, self._checkpoints, outgoing.lane, [checkpoint], now_ms, sent)
         finally:
             # A commit succeeds although a send in it failed, unless every future is looked at.
-            ends = await asyncio.gather(*sent, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, BaseException):
-                raise end
+            await asyncio.gather(*sent, return_exceptions=True)
+        stamps = [future.result().timestamp for future in sent]
         if outgoing.offsets:
             await producer.send_offsets_to_transaction(
                 {TopicPartition(*tp): offset for tp, offset in outgoing.offsets.items()},
                 self._group_id,
             )
         await producer.commit_transaction()
-        return int(ends[-1].timestamp)
+        return int(stamps[-1])
 
     @staticmethod
     async def _send(

@@ -1,0 +1,269 @@
+"""An event loop under virtual time, in which whole processes can be killed, stopped and suspended.
+
+A *node* stands for one process: every callback belongs to the node in whose context it was
+scheduled, so what a real process cannot do without (its callbacks and timers) can be taken from it
+between any two of them. Knows nothing of what the processes do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+from collections import deque
+from collections.abc import Callable, Coroutine
+from itertools import count
+from typing import Any
+
+STEP_SECONDS = 1e-6
+"""What running one callback takes: without it, two waits that round to zero would never end."""
+STEPS_MAX = 3_000_000
+"""Of one world; more is a loop that spins."""
+
+
+class Node:
+    """One process, as the loop sees it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.dead = False
+        self.stopped = False
+        self.lag = 0.0
+        """Seconds by which its monotonic clock is behind, from times when its machine slept."""
+        self.crash_in: int | None = None
+        """Callbacks left before `on_crash`."""
+        self.on_crash: Callable[[], None] = lambda: None
+        self.held: list[SimHandle] = []
+        """What came due while it was stopped."""
+
+
+NODE: contextvars.ContextVar[Node | None] = contextvars.ContextVar("node", default=None)
+
+
+class SimHandle:
+    """A callback that was scheduled; the part of asyncio's handles that is public."""
+
+    __slots__ = ("_callback", "_cancelled", "context", "node", "when_of_node")
+
+    def __init__(
+        self, callback: Callable[[], object], context: contextvars.Context, when: float | None
+    ) -> None:
+        self._callback = callback
+        self._cancelled = False
+        self.context = context
+        self.node = context.get(NODE)
+        self.when_of_node = when
+
+    def cancel(self) -> None:
+        """Never run it."""
+        self._cancelled = True
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._cancelled
+
+    def when(self) -> float:
+        """Its time by its node's clock."""
+        assert self.when_of_node is not None
+        return self.when_of_node
+
+    def run(self) -> None:
+        """Call it in its context."""
+        self.context.run(self._callback)
+
+
+class SimTask(asyncio.Task[Any]):
+    """A task with a hash that is the same in every run, so that sets of tasks have one order."""
+
+    def __init__(self, coro: Any, number: int, **options: Any) -> None:
+        self.number = number
+        self.node = NODE.get()
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self.number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class Stuck(Exception):
+    """The world cannot go on: nothing is scheduled, or it spins."""
+
+
+class VirtualLoop(asyncio.AbstractEventLoop):
+    """Runs callbacks in the order of their times; no thread, no IO, no real clock."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.steps = 0
+        self.failures: list[str] = []
+        """What nobody caught."""
+        self._ready: deque[SimHandle] = deque()
+        self._timers: list[tuple[float, int, SimHandle]] = []
+        self._numbers = count()
+        self._closed = False
+
+    # What asyncio asks of a loop
+
+    def time(self) -> float:
+        node = NODE.get()
+        return self.now if node is None else self.now - node.lag
+
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:
+        return self._soon(callback, args, context)
+
+    def _soon(self, callback: Any, args: Any, context: Any) -> SimHandle:
+        context = contextvars.copy_context() if context is None else context
+        handle = SimHandle((lambda: callback(*args)) if args else callback, context, None)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        """At `when` by the clock of the node that asks."""
+        context = contextvars.copy_context() if context is None else context
+        handle = SimHandle((lambda: callback(*args)) if args else callback, context, when)
+        node = handle.node
+        due = when + (node.lag if node is not None else 0.0)
+        heapq.heappush(self._timers, (due, next(self._numbers), handle))
+        return handle
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self, coro: Any, *, name: str | None = None, context: Any = None
+    ) -> asyncio.Task[Any]:
+        number = next(self._numbers)
+        if context is None:
+            return SimTask(coro, number, loop=self, name=name or f"task-{number}")
+        return context.run(  # type: ignore[no-any-return]
+            lambda: SimTask(
+                coro, number, loop=self, name=name or f"task-{number}", context=context
+            )
+        )
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return not self._closed
+
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        self._closed = True
+
+    def default_exception_handler(self, context: Any) -> None:
+        self.call_exception_handler(context)
+
+    def call_exception_handler(self, context: Any) -> None:
+        self.failures.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    # Running
+
+    def run(self, main: Coroutine[Any, Any, Any]) -> Any:
+        """Run until `main` has returned.
+
+        Raises:
+            Stuck: it never will.
+        """
+        asyncio._set_running_loop(self)  # noqa: SLF001 - documented for those who write loops
+        try:
+            task = self.create_task(main, name="world")
+            while not task.done():
+                self._step()
+            return task.result()
+        finally:
+            asyncio._set_running_loop(None)  # noqa: SLF001
+
+    def _step(self) -> None:
+        while not self._ready:
+            self._advance()
+        handle = self._ready.popleft()
+        if handle.cancelled():
+            return
+        node = handle.node
+        if node is not None:
+            if node.dead:
+                return
+            if node.stopped:
+                node.held.append(handle)
+                return
+            if node.crash_in is not None:
+                node.crash_in -= 1
+                if node.crash_in < 0:
+                    node.crash_in = None
+                    node.on_crash()
+                    self._ready.appendleft(handle)
+                    return
+        self.steps += 1
+        if self.steps > STEPS_MAX:
+            raise Stuck(f"{STEPS_MAX} callbacks ran: something spins")
+        self.now += STEP_SECONDS
+        handle.run()
+
+    def _advance(self) -> None:
+        if not self._timers:
+            raise Stuck("nothing is scheduled: everybody waits for ever")
+        due, _, handle = heapq.heappop(self._timers)
+        if handle.cancelled():
+            return
+        node = handle.node
+        if node is not None:
+            if node.dead:
+                return
+            # Its machine slept since this was scheduled: the timer is late by as much.
+            real = handle.when() + node.lag
+            if real > due + STEP_SECONDS:
+                heapq.heappush(self._timers, (real, next(self._numbers), handle))
+                return
+        self.now = max(self.now, due)
+        self._ready.append(handle)
+
+    # What befalls nodes
+
+    def resume(self, node: Node, slept_seconds: float = 0.0) -> None:
+        """Let a stopped node go on; `slept_seconds`: its monotonic clock stood still so long."""
+        node.stopped = False
+        node.lag += slept_seconds
+        held, node.held = node.held, []
+        for handle in held:
+            late = handle.when_of_node is not None and slept_seconds > 0.0
+            if late and handle.when() + node.lag > self.now:
+                due = handle.when() + node.lag
+                heapq.heappush(self._timers, (due, next(self._numbers), handle))
+            else:
+                self._ready.append(handle)
+
+    def tasks_of(self, node: Node) -> list[SimTask]:
+        """Unfinished tasks of a node, oldest first."""
+        found = [task for task in asyncio.all_tasks(self) if isinstance(task, SimTask)]
+        return sorted((t for t in found if t.node is node), key=lambda task: task.number)
+
+    def reap(self, node: Node, tasks: list[SimTask]) -> None:
+        """Unwind what a dead node left, so that nothing of it is collected half done.
+
+        Call it only when nobody looks at the world any more.
+        """
+        node.dead = node.stopped = False
+        asyncio._set_running_loop(self)  # noqa: SLF001
+        try:
+            for _ in range(50):
+                for task in tasks:
+                    task.cancel()
+                for _ in range(10_000):
+                    if not self._ready:
+                        break
+                    self._step()
+                tasks = [task for task in tasks if not task.done()]
+                if not tasks:
+                    return
+        finally:
+            asyncio._set_running_loop(None)  # noqa: SLF001
+
+
