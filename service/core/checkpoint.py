@@ -69,6 +69,8 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     tally: list[tuple[int, int, int]]
     """(seconds until it leaves the window, calls, requests) of the attempts that ended."""
     holds: list[HoldState]
+    shifting: list[str] = []
+    """Accounts of a provider whose checksum passes over white space: a tail is not enough."""
     migrating: bool = False
 
 

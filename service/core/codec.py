@@ -51,6 +51,9 @@ class Recipe(msgspec.Struct, frozen=True, array_like=True):
     dummy_number: str | None
     fill_time: str | None = None
     """25 characters, set at sealing where a call of the batch needs it."""
+    shift_time: str | None = None
+    """25 characters: the start-time of the batch's first call, moved so that the bytes differ for
+    a provider whose checksum passes over white space (provider-api.md, 201)."""
 
 
 class Rebuilt(NamedTuple):
@@ -114,6 +117,30 @@ def filled(fragment: bytes, fill_at: int, fill_time: str) -> bytes:
     time = fill_time.encode("ascii")
     assert len(time) == len(PLACEHOLDER), "a start-time has 25 characters"
     return fragment[:fill_at] + time + fragment[fill_at + len(time) :]
+
+
+def shifted(fragment: bytes, identifier: bytes, shift_time: str) -> bytes:
+    """The fragment with `shift_time` (25 characters) as its start-time, whether it had one or not.
+
+    Args:
+        fragment: as `lay_out` made it, filled.
+        identifier: the client-identifier it begins with.
+        shift_time: see `Recipe`.
+    """
+    at = len(_IDENTIFIER) + len(identifier)
+    rest = fragment[at:]
+    if rest.startswith(_START):
+        rest = rest[len(_START) + len(PLACEHOLDER) + 1 :]
+    return b'%b%b%b"%b' % (fragment[:at], _START, shift_time.encode("ascii"), rest)
+
+
+def start_time_in(fragment: bytes, identifier: bytes) -> str | None:
+    """The start-time that a fragment holds (25 characters), or None."""
+    at = len(_IDENTIFIER) + len(identifier)
+    if not fragment.startswith(_START, at):
+        return None
+    at += len(_START)
+    return fragment[at : at + len(PLACEHOLDER)].decode("ascii")
 
 
 def lay_out(

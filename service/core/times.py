@@ -39,6 +39,15 @@ def start_time_at(wall: float) -> str:
     return datetime.fromtimestamp(int(wall // 1), INDIA).isoformat(timespec="seconds")
 
 
+def moved(text: str) -> str:
+    """A time in the form that is sent, moved by a second, but never over midnight."""
+    moment = datetime.fromisoformat(text)
+    later = moment + timedelta(seconds=1)
+    if later.date() != moment.date():
+        later = moment - timedelta(seconds=1)
+    return later.isoformat(timespec="seconds")
+
+
 @lru_cache(maxsize=TEXTS_CACHED)
 def start_time(text: str, time_zone: str) -> tuple[str, int]:
     """A `start-time` in the form that is sent (25 characters), and its day's ordinal at +05:30.

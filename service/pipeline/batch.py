@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 import msgspec
 
@@ -75,5 +76,13 @@ class Batch:
         )
 
     def expired(self, wall: float, today: int) -> bool:
-        """Whether any of its calls must no longer be sent."""
+        """Whether any of its calls must no longer be sent, or not with these bytes."""
+        if self.fill_day is not None and self.fill_day < today:
+            return True
         return any(call.expired(wall, today) for call in self.calls)
+
+    @property
+    def fill_day(self) -> int | None:
+        """Ordinal of the day of the start-time that sealing filled in, if it did."""
+        fill_time = self.saved.recipe.fill_time
+        return None if fill_time is None else date.fromisoformat(fill_time[:10]).toordinal()

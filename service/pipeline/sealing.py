@@ -18,7 +18,7 @@ from service.core.calls import Call, Record
 from service.core.checkpoint import OpenBatch, pack_sources
 from service.core.codec import Recipe
 from service.core.outcomes import Failure
-from service.core.times import day_of, start_time_at
+from service.core.times import day_of, moved, start_time_at
 from service.errors import EventRefused
 from service.pipeline.batch import Batch, mint_id
 from service.pipeline.flows import Flows
@@ -52,10 +52,14 @@ class Sealer:
             calls = [call for call in calls if not call.expired(wall, today)]
         if not calls:
             return None
-        recipe = self._flows.recipe(draft.flow_id)
-        if any(call.fill_at >= 0 for call in calls):
-            recipe = msgspec.structs.replace(recipe, fill_time=start_time_at(wall))
+        recipe = self._filled_now(self._flows.recipe(draft.flow_id), calls)
         return self._make(draft.flow_id, calls, recipe, draft.cause)
+
+    def _filled_now(self, recipe: Recipe, calls: Sequence[Call]) -> Recipe:
+        """The recipe with the time of sealing, if a call needs one."""
+        if all(call.fill_at < 0 for call in calls):
+            return recipe
+        return msgspec.structs.replace(recipe, fill_time=start_time_at(self._clock.wall()))
 
     def _make(
         self, flow_id: str, calls: Sequence[Call], recipe: Recipe, cause: Cause, *, before: int = -1
@@ -63,10 +67,13 @@ class Sealer:
         """`before`: attempts of the batch it is cut from, or -1 for fresh calls."""
         batch_id = f"{self._rng.getrandbits(64):016x}"
         tailed = before >= 0
+        if tailed:
+            recipe = self._shifted_if_needed(flow_id, calls[0], recipe)
         body = self._body(flow_id, calls, recipe, mint_id(batch_id, 0) if tailed else None)
         if codec.sha256(body) in self._state.bodies:
             # The same calls are in an open batch: the provider must not take this for a repeat.
             tailed = True
+            recipe = self._shifted_if_needed(flow_id, calls[0], recipe)
             body = self._body(flow_id, calls, recipe, mint_id(batch_id, 0))
         index_of = self._state.index_of()
         sources = [(c.record.topic, c.record.partition, c.record.offset) for c in calls]
@@ -88,20 +95,26 @@ class Sealer:
         )
         return batch
 
+    def _shifted_if_needed(self, flow_id: str, first: Call, recipe: Recipe) -> Recipe:
+        """The recipe of new bytes: a moved start-time too, where a tail is not enough."""
+        if self._flows.account(flow_id) not in self._state.shifting:
+            return recipe
+        before = recipe.shift_time or codec.start_time_in(
+            _fragment(first, recipe), first.identifier
+        )
+        now = start_time_at(self._clock.wall())
+        return msgspec.structs.replace(recipe, shift_time=moved(before) if before else now)
+
     def _body(self, flow_id: str, calls: Sequence[Call], recipe: Recipe, tail: int | None) -> bytes:
-        fragments = [
-            call.fragment
-            if call.fill_at < 0
-            else codec.filled(call.fragment, call.fill_at, recipe.fill_time or "")
-            for call in calls
-        ]
-        return codec.body(recipe, flow_id, self._flows.flow(flow_id).security_id, fragments, tail)
+        security_id = self._flows.flow(flow_id).security_id
+        return codec.body(recipe, flow_id, security_id, _fragments(calls, recipe), tail)
 
     def mint_anew(self, batch: Batch) -> None:
         """Other bytes with the same meaning, for a provider that may remember these."""
         saved = batch.saved
         mint = saved.mint + 1
-        body = self._body(saved.flow_id, batch.calls, saved.recipe, mint_id(saved.id, mint))
+        recipe = self._shifted_if_needed(saved.flow_id, batch.calls[0], saved.recipe)
+        body = self._body(saved.flow_id, batch.calls, recipe, mint_id(saved.id, mint))
         self._state.bodies.discard(saved.sha256)
         batch.body = body
         batch.sent = False
@@ -110,6 +123,7 @@ class Sealer:
             mint=mint,
             tailed=True,
             sha256=codec.sha256(body),
+            recipe=recipe,
             attempts=(),
             attempts_before=batch.attempts_made,
             first_possible_ms=None,
@@ -143,7 +157,8 @@ class Sealer:
         if not rest:
             return None
         if batch.attempts_made:
-            recipe, before = batch.saved.recipe, batch.attempts_made
+            recipe = self._filled_now(batch.saved.recipe, rest)
+            before = batch.attempts_made
             made = self._make(batch.flow_id, rest, recipe, Cause.CUT, before=before)
             made.durable_turn, made.due = state.turn + 1, batch.due
             return made
@@ -160,7 +175,7 @@ class Sealer:
             calls = [self._rebuilt(batch.found[source], saved.recipe) for source in batch.sources]
         except EventRefused:
             return False
-        fragments = [call.fragment for call in calls]
+        fragments = _fragments(calls, saved.recipe)
         for security_id in self._flows.security_ids(saved.flow_id):
             body = codec.body(saved.recipe, saved.flow_id, security_id, fragments, tail)
             if codec.sha256(body) == saved.sha256:
@@ -183,6 +198,23 @@ class Sealer:
             start_day=rebuilt.start_day,
             expires_at=rebuilt.expires_at,
         )
+
+
+def _fragment(call: Call, recipe: Recipe) -> bytes:
+    if call.fill_at < 0:
+        return call.fragment
+    return codec.filled(call.fragment, call.fill_at, recipe.fill_time or "")
+
+
+def _fragments(calls: Sequence[Call], recipe: Recipe) -> list[bytes]:
+    """The exact elements of a body."""
+    if recipe.fill_time is None:
+        fragments = [call.fragment for call in calls]
+    else:
+        fragments = [_fragment(call, recipe) for call in calls]
+    if recipe.shift_time is not None:
+        fragments[0] = codec.shifted(fragments[0], calls[0].identifier, recipe.shift_time)
+    return fragments
 
 
 def expiry(now_ms: int, flow_id: str) -> Failure:

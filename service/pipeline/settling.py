@@ -10,7 +10,6 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
 
 from service.core.calls import Call
 from service.core.holds import HoldState
@@ -77,11 +76,12 @@ class Settler:
             saved.attempts,
             saved.mint,
             saved.tailed,
+            shifted=saved.recipe.shift_time is not None,
             checksum_confirms=self._settings.provider.checksum_confirms,
         )
         days = [call.start_day for call in batch.calls if call.start_day is not None]
-        if saved.recipe.fill_time is not None:
-            days.append(date.fromisoformat(saved.recipe.fill_time[:10]).toordinal())
+        if batch.fill_day is not None:
+            days.append(batch.fill_day)
         request = Request(
             [call.identifier for call in batch.calls],
             wall - seconds,
@@ -115,8 +115,9 @@ class Settler:
             case Refused():
                 self._refused(batch, verdict)
             case Shift():
+                self._state.shifting.add(batch.account)
                 self._note(batch, verdict.attempt, counts=False)
-                self._hold(batch, Hold("account", f"{verdict.message}; {UNTREATED}"), verdict.code)
+                self._sealer.mint_anew(batch)
                 self._requeue(batch, 0.0)
 
     # Outcomes
@@ -218,7 +219,9 @@ class Settler:
                     self._requeue(part, 0.0)
             case Remedy.RESEAL:
                 self._note(batch, verdict.attempt, counts=False)
-                self._requeue(batch, 0.0)
+                rest = self._sealer.shed(batch)
+                if rest is not None:
+                    self._requeue(rest, 0.0)
             case Remedy.BACK_OFF | Remedy.PAUSE:
                 self._later(batch, verdict)
             case Remedy.HOLD | Remedy.PROBE:

@@ -88,6 +88,8 @@ class LaneState:
         """Source records of recovered batches that have not been read again yet."""
         self.outbox = Outbox()
         self.turn = 0
+        self.shifting: set[str] = set()
+        """Accounts for which a tail is not enough to make bytes new."""
         self.ends: dict[TopicPartition, int] = {}
         """The offset after the last committed record, as of the last fetch."""
         self.checkpoint_bytes = 0
@@ -226,6 +228,7 @@ class LaneState:
             [batch.saved for batch in self.open.values()],
             self.guard.tally(now),
             self.holds.states(),
+            sorted(self.shifting),
         )
 
     def positions(self) -> Mapping[TopicPartition, int]:

@@ -77,6 +77,7 @@ async def take_over(
         else:
             check_lanes(predecessor, survey.partitions[settings.kafka.topics.checkpoints], settings)
             state.turn = predecessor.turn
+            state.shifting = set(predecessor.shifting)
             state.ledgers = {(p.topic, p.partition): _ledger(p) for p in predecessor.partitions}
             await _begin(state, reader, settings, survey, latest=False)
             stamp_ms = stored.timestamp_ms if stored else 0

@@ -41,7 +41,7 @@ PATHS: Mapping[Profile, str] = MappingProxyType(
 )
 
 ApiVersion = Literal["1.0", "TEST"]
-PerMinute = Annotated[int, Field(ge=10, le=1_000_000)]
+PerMinute = Annotated[int, Field(ge=10, le=1_000_000_000)]
 """Ten is the least of which one request is a tenth."""
 DAY_SECONDS = 86_400
 

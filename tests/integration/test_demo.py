@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -176,12 +178,12 @@ def test_events_come_from_the_seed() -> None:
     assert len({event.identifier for event in planned}) == 2_000
 
 
-def _demo(kafka: str, *arguments: str) -> subprocess.Popen[str]:
+def _demo(kafka: str, tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     """The demo in a process group of its own, as a terminal would start it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "service", "demo", "--events", str(EVENTS), *arguments],
+        [sys.executable, "-m", "service", "demo", *arguments],
         cwd=ROOT,
-        env={**os.environ, "KAFKA_BOOTSTRAP": kafka},
+        env={**os.environ, "KAFKA_BOOTSTRAP": kafka, "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -189,9 +191,9 @@ def _demo(kafka: str, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_small_demo_keeps_every_promise(kafka: str) -> None:
+def test_a_small_demo_keeps_every_promise(kafka: str, tmp_path: Path) -> None:
     """The first thing that a newcomer runs, with an outage in the middle of it."""
-    with _demo(kafka) as process:
+    with _demo(kafka, tmp_path, "--events", str(EVENTS)) as process:
         stdout, stderr = process.communicate(timeout=110)
     assert process.returncode == 0, stderr
     told = json.loads(stdout.splitlines()[-1])
@@ -203,13 +205,37 @@ def test_a_small_demo_keeps_every_promise(kafka: str) -> None:
     assert "provider outage!" in stderr
 
 
+def test_a_kept_demo_can_be_looked_at_until_ctrl_c(kafka: str, tmp_path: Path) -> None:
+    """A newcomer looks at the pages and topics after the run; then nothing may stay behind."""
+    with _demo(kafka, tmp_path, "--events", "100", "--keep") as process:
+        assert process.stderr is not None
+        said = ""
+        while not said.endswith("Ctrl-C stops all of it\n"):
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        pages = re.findall(r"http://\S+(?<!,)", said)
+        assert [page.rpartition("/")[2] for page in pages] == [
+            *("ledger", "calls", "status", "metrics")
+        ]
+        for page in pages:
+            with urllib.request.urlopen(page, timeout=10) as answer:  # noqa: S310 - our own
+                assert answer.status == 200
+        children = _children(process.pid)
+        process.send_signal(signal.SIGINT)
+        stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(stdout.splitlines()[-1])["lost"] == 0
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_nothing_running(
-    kafka: str, tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    kafka: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     """Else each Ctrl-C would leave a dispatcher behind that holds memory, ports and a group."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    with _demo(kafka) as process:
+    with _demo(kafka, tmp_path) as process:
         assert process.stderr is not None
         while not process.stderr.readline().startswith("publishing"):
             assert process.poll() is None

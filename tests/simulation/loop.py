@@ -43,12 +43,14 @@ NODE: contextvars.ContextVar[Node | None] = contextvars.ContextVar("node", defau
 class SimHandle:
     """A callback that was scheduled; the part of asyncio's handles that is public."""
 
-    __slots__ = ("_callback", "_cancelled", "context", "node", "when_of_node")
+    __slots__ = ("_args", "_callback", "_cancelled", "context", "node", "when_of_node")
 
     def __init__(
-        self, callback: Callable[[], object], context: contextvars.Context, when: float | None
+        self, callback: Any, args: Any, context: contextvars.Context | None, when: float | None
     ) -> None:
+        context = contextvars.copy_context() if context is None else context
         self._callback = callback
+        self._args = args
         self._cancelled = False
         self.context = context
         self.node = context.get(NODE)
@@ -69,7 +71,7 @@ class SimHandle:
 
     def run(self) -> None:
         """Call it in its context."""
-        self.context.run(self._callback)
+        self.context.run(self._callback, *self._args)
 
 
 class SimTask(asyncio.Task[Any]):
@@ -111,11 +113,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return self.now if node is None else self.now - node.lag
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:
-        return self._soon(callback, args, context)
-
-    def _soon(self, callback: Any, args: Any, context: Any) -> SimHandle:
-        context = contextvars.copy_context() if context is None else context
-        handle = SimHandle((lambda: callback(*args)) if args else callback, context, None)
+        handle = SimHandle(callback, args, context, None)
         self._ready.append(handle)
         return handle
 
@@ -124,8 +122,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
         """At `when` by the clock of the node that asks."""
-        context = contextvars.copy_context() if context is None else context
-        handle = SimHandle((lambda: callback(*args)) if args else callback, context, when)
+        handle = SimHandle(callback, args, context, when)
         node = handle.node
         due = when + (node.lag if node is not None else 0.0)
         heapq.heappush(self._timers, (due, next(self._numbers), handle))

@@ -1,0 +1,63 @@
+"""Holds: who is stopped, and when a canary may go."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.core.holds import PROBE_SECONDS, PROBE_SECONDS_MAX, Holds, HoldState
+
+ACCOUNT = HoldState("account", "default", "401: ask for the address to be added", 1000, 401)
+FLOW = HoldState("flow", "AbCd1234", "301: check the flow", 2000, 301)
+
+
+def test_a_flows_hold_leaves_its_neighbours_alone() -> None:
+    """One broken flow must not stop another."""
+    holds = Holds((), 0.0)
+    assert holds.set(FLOW, 0.0)
+    assert holds.holds("AbCd1234", "default")
+    assert not holds.holds("Other123", "default")
+
+
+def test_an_accounts_hold_stops_all_its_flows_and_no_others() -> None:
+    """A dead account must not burn its backlog, nor another account's."""
+    holds = Holds((), 0.0)
+    holds.set(ACCOUNT, 0.0)
+    assert holds.holds("AbCd1234", "default")
+    assert not holds.holds("AbCd1234", "0badc0de")
+
+
+def test_canaries_go_at_growing_intervals() -> None:
+    """A dead account must cost a few requests an hour, not thousands."""
+    holds, now, waits = Holds((), 0.0), 0.0, []
+    for _ in range(8):
+        holds.set(ACCOUNT, now)
+        waits.append(holds.probe_at("AbCd1234", "default") - now)
+        now = holds.probe_at("AbCd1234", "default")
+    assert waits[:3] == [PROBE_SECONDS, 2 * PROBE_SECONDS, 4 * PROBE_SECONDS]
+    assert waits[-1] == PROBE_SECONDS_MAX
+    assert holds.states()[0].since_ms == 1000
+    assert holds.states()[0].probes == 7
+
+
+def test_one_canary_at_a_time() -> None:
+    """Two canaries would double the doubt that a hold is there to bound."""
+    holds = Holds((), 0.0)
+    holds.set(ACCOUNT, 0.0)
+    holds.probing("AbCd1234", "default", 99.0)
+    assert holds.probe_at("Other123", "default") == 99.0
+    assert holds.probe_at_of(ACCOUNT) == 99.0
+
+
+@pytest.mark.parametrize("flow_id", ["AbCd1234", "Other123"])
+def test_an_acceptance_ends_the_accounts_hold_and_its_own_flows(flow_id: str) -> None:
+    """A hold that outlived its cause would stop a campaign for nothing."""
+    holds = Holds([ACCOUNT, FLOW], 0.0)
+    ended = holds.end(flow_id, "default")
+    assert ACCOUNT in ended
+    assert holds.holds("AbCd1234", "default") == (flow_id != "AbCd1234")
+    assert holds.end(flow_id, "default") == []
+
+
+def test_a_successor_probes_at_once() -> None:
+    """A takeover during a hold must not begin the wait anew."""
+    assert Holds([FLOW], 50.0).probe_at("AbCd1234", "default") == 50.0
