@@ -32,6 +32,9 @@ class Transaction:
     fate: Fate = Fate.OPEN
     logs: dict[Log, int] = field(default_factory=dict)
     """Where it wrote, and the first offset there, until its marker stands."""
+    records: list[SimRecord] = field(default_factory=list)
+    offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Of the consumer group, committed with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,11 @@ class Log:
         self.records.append(record)
         self._by.append(by)
         self._offsets.append(self.end)
-        if by is not None and self not in by.logs:
-            by.logs[self] = self.end
-            self._pending.append(by)
+        if by is not None:
+            by.records.append(record)
+            if self not in by.logs:
+                by.logs[self] = self.end
+                self._pending.append(by)
         self.end += 1
         return record
 

@@ -128,6 +128,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         heapq.heappush(self._timers, (due, next(self._numbers), handle))
         return handle
 
+    def after(self, seconds: float, callback: Callable[..., object], *args: Any) -> None:
+        """Outside of all nodes: what is under way arrives, whatever befalls who sent it."""
+        handle = SimHandle(callback, args, contextvars.Context(), None)
+        heapq.heappush(self._timers, (self.now + seconds, next(self._numbers), handle))
+
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 

@@ -1,0 +1,390 @@
+"""The pipeline's Kafka ports on the simulated Kafka: what a client does, with its retries.
+
+Every request takes its time, may find nobody, or lose its answer; who asks then asks again until
+its time is over, as aiokafka does. Knows nothing of what is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.core.calls import Record
+from service.errors import BrokerUnavailable, CommitUnknown, LaneFenced, RecordsGone
+from service.ports import Outgoing, Stored, Survey, TopicPartition
+from service.settings import Settings
+from tests.simulation.group import Member
+from tests.simulation.kafka import RECORD_BYTES_MAX, Fenced, SimKafka
+
+CALL_SECONDS = 15.0
+"""For one exchange, and for a whole commit, as in the real adapter."""
+METADATA_SECONDS = 30.0
+"""How late a partition that was added may be noticed."""
+BUSY_SECONDS = 0.02
+"""aiokafka's wait while an earlier transaction is still ending."""
+
+
+@dataclass(slots=True)
+class Weather:
+    """How badly a client's connection to the broker fares; drawn anew for each world."""
+
+    slow_share: float = 0.0
+    """Of requests, those that take up to `slow_seconds`."""
+    slow_seconds: float = 0.0
+    commit_lost_share: float = 0.0
+    """Of commits, those whose answer is lost though the broker is up."""
+    short_reads: bool = False
+
+
+@dataclass(slots=True)
+class Link:
+    """One process's connection to the broker."""
+
+    kafka: SimKafka
+    rng: random.Random
+    weather: Weather = field(default_factory=Weather)
+    up: bool = True
+    heartbeats_up: bool = True
+
+    @property
+    def open(self) -> bool:
+        """Whether a request would arrive now."""
+        return self.up and self.kafka.up
+
+    def delay(self) -> float:
+        """Seconds that one way takes."""
+        weather, rng = self.weather, self.rng
+        if weather.slow_share and rng.random() < weather.slow_share:
+            return rng.random() * weather.slow_seconds
+        return rng.uniform(0.0005, 0.004)
+
+    async def ask(self, request: Callable[[], Any]) -> Any:
+        """The broker's answer; asks again until there is one.
+
+        Raises:
+            Fenced: that was the answer.
+        """
+        while True:
+            if self.open:
+                answer = self.kafka.loop.create_future()
+                self.kafka.loop.after(self.delay(), self._arrive, request, answer)
+                came, value = await answer
+                if came:
+                    if isinstance(value, Fenced):
+                        raise value
+                    return value
+            await asyncio.sleep(self.rng.uniform(0.1, 0.5))
+
+    def _arrive(self, request: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
+        if not self.open:
+            _give(answer, (False, None))
+            return
+        try:
+            value = request()
+        except Fenced as fenced:
+            value = fenced
+        self.kafka.loop.after(self.delay(), self._answer, answer, value)
+
+    def _answer(self, answer: asyncio.Future[Any], value: Any) -> None:
+        _give(answer, (self.open, value))
+
+
+def _give(future: asyncio.Future[Any], value: Any) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+class SimBroker:
+    """`Broker` of one process."""
+
+    def __init__(self, kafka: SimKafka, link: Link, settings: Settings, client_id: str) -> None:
+        self._kafka = kafka
+        self._link = link
+        self._settings = settings
+        self._client_id = client_id
+
+    async def _ask(self, request: Callable[[], Any]) -> Any:
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await self._link.ask(request)
+        except TimeoutError as error:
+            raise BrokerUnavailable("Kafka did not answer") from error
+
+    async def survey(self) -> Survey:
+        """See `Broker.survey`."""
+        return await self._ask(self._describe)  # type: ignore[no-any-return]
+
+    def _describe(self) -> Survey:
+        kafka, names = self._kafka, self._settings.kafka.topics
+        topics = {topic for topic, _ in kafka.logs}
+        known = [name for name in names.model_dump().values() if name in topics]
+        return Survey(
+            {name: kafka.partitions_of(name) for name in known},
+            dict.fromkeys(known, RECORD_BYTES_MAX),
+            {tp: at for tp, at in kafka.group_offsets.items() if tp[0] == names.requests},
+        )
+
+    async def last_checkpoint(self, lane: int) -> Stored | None:
+        """See `Broker.last_checkpoint`."""
+        log = self._kafka.logs[self._settings.kafka.topics.checkpoints, lane]
+        record = await self._ask(log.last_committed)
+        return None if record is None else Stored(record.value, record.timestamp)
+
+    async def owns(self, lane: int) -> bool:
+        """See `Broker.owns`."""
+        owner = await self._ask(lambda: self._kafka.group.owner_of(lane))
+        return bool(owner == self._client_id)
+
+    def writer(self, lane: int) -> SimWriter:
+        """See `Broker.writer`."""
+        return SimWriter(self._kafka, self._link, self._settings, lane)
+
+    def reader(self) -> SimReader:
+        """See `Broker.reader`."""
+        return SimReader(self._kafka, self._link)
+
+    def election(self) -> SimElection:
+        """The lane election of this process."""
+        seconds = self._settings.kafka.session_timeout_seconds
+        return SimElection(self._kafka, self._link, self._client_id, seconds)
+
+
+class SimWriter:
+    """`Writer` of one lane."""
+
+    def __init__(self, kafka: SimKafka, link: Link, settings: Settings, lane: int) -> None:
+        names = settings.kafka.topics
+        self._kafka = kafka
+        self._link = link
+        self._id = f"{settings.kafka.group_id}.{names.checkpoints}.{lane}"
+        self._checkpoints = names.checkpoints
+        self._epoch: int | None = None
+        self._turn = 0
+
+    async def start(self) -> None:
+        """See `Writer.start`."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                epoch = None
+                while epoch is None:
+                    epoch = await self._link.ask(lambda: self._kafka.init(self._id))
+                    if epoch is None:
+                        await asyncio.sleep(BUSY_SECONDS)
+                self._epoch = epoch
+        except TimeoutError as error:
+            raise BrokerUnavailable("Kafka did not answer") from error
+
+    async def commit(self, outgoing: Outgoing) -> int:
+        """See `Writer.commit`."""
+        epoch, self._epoch = self._epoch, None
+        if epoch is None:
+            raise CommitUnknown("the lane's producer is spent, or was not started")
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                stamp = await self._commit(epoch, outgoing)
+        except TimeoutError as error:
+            raise CommitUnknown("the transaction was not confirmed") from error
+        except Fenced as error:
+            raise LaneFenced("another replica has taken the lane over") from error
+        self._epoch = epoch
+        return stamp
+
+    async def _commit(self, epoch: int, outgoing: Outgoing) -> int:
+        kafka, link = self._kafka, self._link
+        self._turn += 1
+        turn = self._turn
+        key = f"lane-{outgoing.lane}".encode()
+        writes: dict[TopicPartition, Sequence[Any]] = {
+            **outgoing.writes,
+            (self._checkpoints, outgoing.lane): [(key, outgoing.checkpoint, [])],
+        }
+        lost = self._lost()
+        if lost == "partly":
+            some = dict(list(writes.items())[: link.rng.randrange(len(writes))])
+            kafka.loop.after(link.delay(), self._quietly, kafka.produce, epoch, -turn, some)
+            raise TimeoutError
+        stamp = await link.ask(lambda: kafka.produce(self._id, epoch, turn, writes))
+        if lost == "end":
+            late = link.delay() + link.rng.choice((0.0, 0.0, 2.0, 10.0))
+            kafka.loop.after(late, self._quietly, kafka.end, epoch, outgoing.offsets)
+        if lost:
+            raise TimeoutError
+        await link.ask(lambda: kafka.end(self._id, epoch, outgoing.offsets))
+        return int(stamp)
+
+    def _lost(self) -> str:
+        """Where the connection breaks in this commit, if it does."""
+        rng, share = self._link.rng, self._link.weather.commit_lost_share
+        if not share or rng.random() >= share:
+            return ""
+        return rng.choice(("partly", "before the end", "end", "end", "end"))
+
+    def _quietly(self, request: Callable[..., Any], epoch: int, *args: Any) -> None:
+        """A request that nobody waits for any more."""
+        if self._link.open:
+            try:
+                request(self._id, epoch, *args)
+            except Fenced:
+                return
+
+    async def stop(self) -> None:
+        """See `Writer.stop`."""
+        self._epoch = None
+
+
+class SimReader:
+    """`Reader` of one lane."""
+
+    def __init__(self, kafka: SimKafka, link: Link) -> None:
+        self._kafka = kafka
+        self._link = link
+        self._positions: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
+        self._counts: dict[str, tuple[float, int]] = {}
+
+    async def start(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See `Reader.start`."""
+        await self._ask(lambda: None)
+        await self.add(positions)
+
+    async def _ask(self, request: Callable[[], Any]) -> Any:
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await self._link.ask(request)
+        except TimeoutError as error:
+            raise BrokerUnavailable("Kafka did not answer") from error
+
+    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See `Reader.add`."""
+        self._positions.update(positions)
+
+    async def fetch(
+        self, partitions: Collection[TopicPartition], records_max: int, wait_seconds: float
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        """See `Reader.fetch`."""
+        if not partitions:
+            await asyncio.sleep(wait_seconds)
+            return {}
+        wanted = sorted(partitions)
+        await asyncio.sleep(self._link.delay())
+        try:
+            async with asyncio.timeout(wait_seconds):
+                while True:
+                    news = self._kafka.news()
+                    found = self._read(wanted, records_max) if self._link.open else {}
+                    if found:
+                        return found
+                    await news
+        except TimeoutError:
+            return {}
+
+    def _read(
+        self, wanted: Sequence[TopicPartition], records_max: int
+    ) -> dict[TopicPartition, Sequence[Record]]:
+        if self._link.weather.short_reads:
+            records_max = min(records_max, self._link.rng.randint(1, 5))
+        found: dict[TopicPartition, Sequence[Record]] = {}
+        for tp in wanted:
+            log, position = self._kafka.logs[tp], self._positions[tp]
+            if not log.first <= position <= log.end:
+                raise RecordsGone("a position is outside its log")
+            records = log.read(position, records_max)
+            self._ends[tp] = log.stable
+            if records:
+                found[tp] = records
+                records_max -= len(records)
+                self._positions[tp] = records[-1].offset + 1
+            if records_max <= 0:
+                break
+        return found
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """See `Reader.seek`."""
+        self._positions[partition] = offset
+
+    async def bounds(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, tuple[int, int]]:
+        """See `Reader.bounds`."""
+        logs = self._kafka.logs
+        found = await self._ask(lambda: {tp: (logs[tp].first, logs[tp].stable) for tp in partitions})
+        return found  # type: ignore[no-any-return]
+
+    def known_end(self, partition: TopicPartition) -> int | None:
+        """See `Reader.known_end`."""
+        return self._ends.get(partition)
+
+    def partition_count(self, topic: str) -> int:
+        """See `Reader.partition_count`."""
+        now = self._kafka.loop.now
+        seen_at, number = self._counts.get(topic, (-METADATA_SECONDS, 0))
+        if self._link.open and now - seen_at >= METADATA_SECONDS:
+            number = self._kafka.partitions_of(topic)
+            self._counts[topic] = (now, number)
+        return number
+
+    async def stop(self) -> None:
+        """See `Reader.stop`."""
+
+
+class SimElection:
+    """`Election` of one process."""
+
+    def __init__(
+        self, kafka: SimKafka, link: Link, client_id: str, session_seconds: float
+    ) -> None:
+        self._kafka = kafka
+        self._link = link
+        self._client_id = client_id
+        self._session_seconds = session_seconds
+        self._member: Member | None = None
+        self._on_lanes: Callable[[frozenset[int]], None] | None = None
+        self._told = -1
+        self._beater: asyncio.Task[None] | None = None
+
+    async def join(self, on_lanes: Callable[[frozenset[int]], None]) -> None:
+        """See `Election.join`."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                await self._link.ask(lambda: None)
+        except TimeoutError as error:
+            raise BrokerUnavailable("Kafka did not answer") from error
+        self._on_lanes = on_lanes
+        self._beater = asyncio.create_task(self._beat(), name="heartbeat")
+
+    async def _beat(self) -> None:
+        """Heartbeats, and the news that they bring."""
+        while True:
+            if self._link.open and self._link.heartbeats_up:
+                member = self._member
+                if member is None or not self._kafka.group.beat(member):
+                    await asyncio.sleep(self._link.delay())
+                    self._member = member = self._kafka.group.join(
+                        self._client_id, self._session_seconds, self._assigned
+                    )
+                elif member.generation > self._told and self._kafka.group.stable:
+                    self._tell(member)
+            await asyncio.sleep(self._session_seconds / 10)
+
+    def _assigned(self, member: Member) -> None:
+        """Outside of the process: the coordinator's answer is on its way."""
+        if self._link.open and self._beater is not None:
+            self._kafka.loop.call_soon(self._tell, member, context=self._context(self._beater))
+
+    def _tell(self, member: Member) -> None:
+        if member is self._member and self._on_lanes is not None:
+            self._told = member.generation
+            self._on_lanes(member.partitions)
+
+    async def leave(self) -> None:
+        """See `Election.leave`."""
+        self._on_lanes = None
+        if self._beater is not None:
+            self._beater.cancel()
+            self._beater = None
+        member, self._member = self._member, None
+        if member is not None and self._link.open:
+            self._kafka.loop.after(self._link.delay(), self._kafka.group.leave, member)
