@@ -175,6 +175,24 @@ class Broker(Protocol):
         ...
 
 
+class MigrationBroker(Broker, Protocol):
+    """What raising the number of lanes needs besides."""
+
+    async def add_lanes(self, lanes: int) -> None:
+        """Give parked, overflow and checkpoints topic `lanes` partitions each, if they have fewer.
+
+        The checkpoints topic comes last, for it says how many lanes there are.
+
+        Raises:
+            BrokerUnavailable: try again later.
+        """
+        ...
+
+    def migrator(self) -> Writer:
+        """The producer that writes the checkpoints of all lanes, not started."""
+        ...
+
+
 class Election(Protocol):
     """Membership of the consumer group on the checkpoints topic: a partition is a lane."""
 

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from service.commands.options import config_option, load_settings
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 
 @click.group()
@@ -25,7 +29,12 @@ def topics() -> None:
     type=click.IntRange(min=1),
     help="Lanes of a new dispatcher, a partition of the checkpoints topic each.  [default: 1]",
 )
-def create(config_path: Path | None, lanes: int | None) -> None:
+@click.option(
+    "--migrate",
+    is_flag=True,
+    help="Raise the number of lanes of a dispatcher that has run before to --lanes. Stop it first.",
+)
+def create(config_path: Path | None, lanes: int | None, *, migrate: bool) -> None:
     """Make the topics that are missing, and check the settings of those that exist.
 
     One lane carries the whole limit of an account, so one is enough for most. Partitions of the
@@ -35,7 +44,21 @@ def create(config_path: Path | None, lanes: int | None) -> None:
     from service.adapters.kafka.topics import ensure_topics  # noqa: PLC0415 - quick --help
 
     settings = load_settings(config_path)
+    if migrate:
+        if lanes is None:
+            raise click.UsageError("--migrate needs --lanes")
+        _migrate(settings, lanes)
+        return
     options = client_options(settings.kafka)
     made = asyncio.run(ensure_topics(settings, options, lanes=lanes, create=True))
     for name in settings.kafka.topics.model_dump().values():
         click.echo(f"{name}: {'created' if name in made else 'already there'}")
+
+
+def _migrate(settings: Settings, lanes: int) -> None:
+    from service.adapters.kafka.broker import KafkaBroker  # noqa: PLC0415 - quick --help
+    from service.pipeline.migration import migrate  # noqa: PLC0415 - quick --help
+
+    broker = KafkaBroker(settings, "call-dispatcher-migrate")
+    changed = asyncio.run(migrate(broker, settings, lanes))
+    click.echo(f"lanes: {lanes}" if changed else f"lanes: {lanes} already")

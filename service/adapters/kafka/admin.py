@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import (
@@ -129,6 +129,20 @@ def _new_topic(plan: NewTopicPlan) -> NewTopic:
     # The broker's own default (KIP-464), which the constructor does not let through.
     topic.replication_factor = -1
     return topic
+
+
+async def add_partitions(client: AIOKafkaAdminClient, name: str, count: int) -> None:
+    """Give a topic `count` partitions if it has fewer, and wait until they are known.
+
+    Raises:
+        BrokerUnavailable: the broker did not answer, or refused.
+    """
+    if (await describe_topics(client, [name]))[name].partitions >= count:
+        return
+    async with answered(f"adding partitions to {name}"):
+        await client.create_partitions({name: NewPartitions(count)})
+        while (await describe_topics(client, [name]))[name].partitions < count:  # noqa: ASYNC110 - no event to wait for
+            await asyncio.sleep(NEWS_SECONDS)
 
 
 async def members(client: AIOKafkaAdminClient, group_id: str) -> dict[str, set[tuple[str, int]]]:

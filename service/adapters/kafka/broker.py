@@ -9,7 +9,13 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from service.adapters.kafka.admin import admin_client, describe_topics, group_offsets, members
+from service.adapters.kafka.admin import (
+    add_partitions,
+    admin_client,
+    describe_topics,
+    group_offsets,
+    members,
+)
 from service.adapters.kafka.connection import answered, client_options, goodbye
 from service.adapters.kafka.election import KafkaElection
 from service.adapters.kafka.reader import KafkaReader
@@ -88,9 +94,24 @@ class KafkaBroker:
     def writer(self, lane: int) -> KafkaWriter:
         """See `Broker.writer`."""
         kafka = self._settings.kafka
-        checkpoints = kafka.topics.checkpoints
-        transactional_id = f"{kafka.group_id}.{checkpoints}.{lane}"
-        return KafkaWriter(self._options, transactional_id, kafka.group_id, checkpoints)
+        return self._writer(f"{kafka.group_id}.{kafka.topics.checkpoints}.{lane}")
+
+    def migrator(self) -> KafkaWriter:
+        """See `MigrationBroker.migrator`."""
+        return self._writer(f"{self._settings.kafka.group_id}.migrate")
+
+    def _writer(self, transactional_id: str) -> KafkaWriter:
+        kafka = self._settings.kafka
+        return KafkaWriter(
+            self._options, transactional_id, kafka.group_id, kafka.topics.checkpoints
+        )
+
+    async def add_lanes(self, lanes: int) -> None:
+        """See `MigrationBroker.add_lanes`."""
+        names = self._settings.kafka.topics
+        async with admin_client(self._options) as client:
+            for name in (names.parked, names.overflow, names.checkpoints):
+                await add_partitions(client, name, lanes)
 
     def reader(self) -> KafkaReader:
         """See `Broker.reader`."""
