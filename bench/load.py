@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from itertools import cycle
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 
 BATCH_BYTES_MAX = 512 * 1024
 IN_FLIGHT_MAX = 8
+TRANSACTION_MS_MAX = 600_000
 EVENT = (
     '{"flow-id":"%s","client-identifier":"order-%08d","contact-numbers":["9%09d"],'
     '"keys":[{"name":"$flow.key.amount","value":"%d"}]}'
@@ -25,35 +27,57 @@ def flow_ids(count: int) -> list[str]:
     return [f"Flow{number:04d}" for number in range(count)]
 
 
-async def load(bootstrap: str, topic: str, partitions: int, events: int, flows: int) -> None:
-    """Write `events` events; flow follows flow, and partition follows partition batch by batch."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, max_batch_size=BATCH_BYTES_MAX, max_request_size=2**20, acks=1
-    )
-    await producer.start()
-    try:
-        await _write(producer, topic, partitions, events, flow_ids(flows))
-    finally:
-        await producer.stop()
+class Loader:
+    """Writes events in one transaction, so that all of them can be read at the same moment."""
 
+    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
+        self._topic = topic
+        self._partitions = partitions
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap,
+            transactional_id=f"{topic}.bench",
+            transaction_timeout_ms=TRANSACTION_MS_MAX,
+            max_batch_size=BATCH_BYTES_MAX,
+            max_request_size=2**20,
+        )
 
-async def _write(producer: Any, topic: str, partitions: int, events: int, flows: list[str]) -> None:
-    places, sent = cycle(range(partitions)), []
-    batch = producer.create_batch()
-    for number in range(events):
-        value = (EVENT % (flows[number % len(flows)], number, number, number % 997)).encode()
-        key = b"customer-%d" % (number // 3)
-        if batch.append(key=key, value=value, timestamp=None) is None:
-            sent.append(await _send(producer, batch, topic, next(places)))
-            batch = producer.create_batch()
-            batch.append(key=key, value=value, timestamp=None)
-            if len(sent) == IN_FLIGHT_MAX:
-                await asyncio.gather(*sent)
-                sent.clear()
-    sent.append(await _send(producer, batch, topic, next(places)))
-    await asyncio.gather(*sent)
+    async def __aenter__(self) -> Self:
+        await self._producer.start()
+        return self
 
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._producer.stop()
 
-async def _send(producer: Any, batch: Any, topic: str, partition: int) -> Any:
-    batch.close()
-    return await producer.send_batch(batch, topic, partition=partition)
+    async def write(self, events: range, flows: list[str]) -> None:
+        """Write events of these numbers; nobody can read them before `commit`.
+
+        Flow follows flow, and partition follows partition batch by batch.
+        """
+        await self._producer.begin_transaction()
+        places, sent = cycle(range(self._partitions)), []
+        batch = self._producer.create_batch()
+        for number in events:
+            value = (EVENT % (flows[number % len(flows)], number, number, number % 997)).encode()
+            key = b"customer-%d" % (number // 3)
+            if batch.append(key=key, value=value, timestamp=None) is None:
+                sent.append(await self._send(batch, next(places)))
+                batch = self._producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None)
+                if len(sent) == IN_FLIGHT_MAX:
+                    await asyncio.gather(*sent)
+                    sent.clear()
+        sent.append(await self._send(batch, next(places)))
+        await asyncio.gather(*sent)
+
+    async def commit(self) -> None:
+        """From now on what was written is there."""
+        await self._producer.commit_transaction()
+
+    async def _send(self, batch: Any, partition: int) -> Any:
+        batch.close()
+        return await self._producer.send_batch(batch, self._topic, partition=partition)

@@ -58,10 +58,11 @@ class Holds:
         self._probe_at[scope] = now + wait
         return earlier is None
 
-    def end(self, flow_id: str, account: str) -> list[HoldState]:
-        """Something of this flow was accepted: its own hold and its account's are over."""
+    def end(self, account: str, flow_id: str | None) -> list[HoldState]:
+        """An answer shows that the account is all right, and the flow too unless it is None."""
         ended = []
-        for scope in (("flow", flow_id), ("account", account)):
+        scopes = [("account", account)] + ([("flow", flow_id)] if flow_id is not None else [])
+        for scope in scopes:
             state = self._states.pop(scope, None)
             if state is not None:
                 del self._probe_at[scope]
@@ -78,6 +79,10 @@ class Holds:
         """When a canary of the flow may go; only asked of a flow that is held."""
         scopes = (("flow", flow_id), ("account", account))
         return max(self._probe_at.get(scope, 0.0) for scope in scopes)
+
+    def next_probe_at(self) -> float | None:
+        """When the next canary of any hold may go; None without holds."""
+        return min(self._probe_at.values(), default=None)
 
     def probe_at_of(self, state: HoldState) -> float:
         """When the next canary of this very hold may go."""

@@ -220,7 +220,11 @@ class Lane:
         now = asyncio.get_running_loop().time()
         if now < sender.circuit_until:
             return sender.circuit_until
-        return state.batcher.next_ready_at() if sender.room_to_seal(now, ()) else None
+        if not sender.room_to_seal(now, ()):
+            return None
+        times = [state.batcher.next_ready_at(), state.holds.next_probe_at()]
+        # What is ready but may not go is looked at again when something changes.
+        return min((at for at in times if at is not None and at > now), default=None)
 
     @staticmethod
     def _after_turn(sender: Sender, reading: Reading) -> None:

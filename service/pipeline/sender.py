@@ -99,9 +99,19 @@ class Sender:
         self.bell.ring()
 
     def may_seal(self, flow_id: str) -> bool:
-        """Whether the flow's next batch would have a slot and a grant soon."""
-        account = self._flows.account(flow_id)
-        return not self._state.holds.holds(flow_id, account)
+        """Whether the flow's next batch may be sealed: its flow is not held, or it is the canary.
+
+        What is open already goes first: only where a hold has no batch to probe with is one made.
+        """
+        holds, account = self._state.holds, self._flows.account(flow_id)
+        if not holds.holds(flow_id, account):
+            return True
+        if holds.probe_at(flow_id, account) > asyncio.get_running_loop().time():
+            return False
+        return not any(
+            batch.flow_id == flow_id or (batch.account == account and holds.holds("", account))
+            for batch in self._state.open.values()
+        )
 
     def room_to_seal(self, now: float, sealing: Sequence[Batch]) -> bool:
         """Whether one more batch may be sealed beside `sealing` (design.md, A call's way)."""

@@ -30,6 +30,7 @@ from service.core.verdicts import (
     Request,
     Response,
     RetrySame,
+    Scope,
     Shift,
     Unconfirmed,
     Verdict,
@@ -45,6 +46,8 @@ from service.ports import Clock, HoldChanged, RequestEnded, RetryPlanned
 
 PROVING_CODES = {201, 205, 209, 402}
 """Answers that show, like an acceptance does, that url, account and flow are right."""
+ACCOUNT_IS_RIGHT = {Scope.CALL, Scope.BATCH, Scope.FLOW}
+"""An answer that speaks of no more than these has passed the account's checks."""
 UNTREATED = "this answer has no finer treatment yet, so the account stops"
 
 
@@ -100,11 +103,14 @@ class Settler:
     def _apply(self, batch: Batch, verdict: Verdict) -> None:
         if verdict.pause is not None:
             self._pause(verdict.pause)
-        if isinstance(verdict, Accepted | Fates) or verdict.code in PROVING_CODES:
+        proves = isinstance(verdict, Accepted | Fates) or verdict.code in PROVING_CODES
+        if proves:
             self._sender.proven.add(batch.account)
+        if proves or verdict.scope in ACCOUNT_IS_RIGHT:
+            self._release_holds(batch, None)
         match verdict:
             case Accepted() | Fates():
-                self._release_holds(batch)
+                self._release_holds(batch, batch.flow_id)
                 self._by_fate(batch, verdict)
             case Unconfirmed():
                 self._end(batch, "unconfirmed", verdict.message, verdict.code)
@@ -279,9 +285,9 @@ class Settler:
             fact = HoldChanged(hold.scope, name, active=True, reason=hold.text, code=code)
             self._state.observer.tell(fact)
 
-    def _release_holds(self, batch: Batch) -> None:
-        """Something of this flow was accepted."""
-        for hold in self._state.holds.end(batch.flow_id, batch.account):
+    def _release_holds(self, batch: Batch, flow_id: str | None) -> None:
+        """The answer shows that the account is all right, and the flow unless it is None."""
+        for hold in self._state.holds.end(batch.account, flow_id):
             fact = HoldChanged(
                 hold.scope, hold.name, active=False, reason=hold.reason, code=hold.code
             )

@@ -52,10 +52,26 @@ def test_one_canary_at_a_time() -> None:
 def test_an_acceptance_ends_the_accounts_hold_and_its_own_flows(flow_id: str) -> None:
     """A hold that outlived its cause would stop a campaign for nothing."""
     holds = Holds([ACCOUNT, FLOW], 0.0)
-    ended = holds.end(flow_id, "default")
+    ended = holds.end("default", flow_id)
     assert ACCOUNT in ended
     assert holds.holds("AbCd1234", "default") == (flow_id != "AbCd1234")
-    assert holds.end(flow_id, "default") == []
+    assert holds.end("default", flow_id) == []
+
+
+def test_an_account_can_be_shown_right_by_a_flow_that_is_not() -> None:
+    """An answer about a flow proves the account, not the flow."""
+    holds = Holds([ACCOUNT, FLOW], 0.0)
+    assert holds.end("default", None) == [ACCOUNT]
+    assert holds.states() == [FLOW]
+
+
+def test_the_next_canary_of_all_holds_is_known() -> None:
+    """A lane that slept past it would leave the hold in place for nothing."""
+    holds = Holds((), 0.0)
+    assert holds.next_probe_at() is None
+    holds.set(ACCOUNT, 5.0)
+    holds.set(FLOW, 1.0)
+    assert holds.next_probe_at() == 1.0 + PROBE_SECONDS
 
 
 def test_a_successor_probes_at_once() -> None:

@@ -7,6 +7,7 @@ its time is over, as aiokafka does. Knows nothing of what is written.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -344,6 +345,7 @@ class SimElection:
         self._on_lanes: Callable[[frozenset[int]], None] | None = None
         self._told = -1
         self._beater: asyncio.Task[None] | None = None
+        self._context = contextvars.copy_context()
 
     async def join(self, on_lanes: Callable[[frozenset[int]], None]) -> None:
         """See `Election.join`."""
@@ -372,7 +374,7 @@ class SimElection:
     def _assigned(self, member: Member) -> None:
         """Outside of the process: the coordinator's answer is on its way."""
         if self._link.open and self._beater is not None:
-            self._kafka.loop.call_soon(self._tell, member, context=self._context(self._beater))
+            self._kafka.loop.call_soon(self._tell, member, context=self._context)
 
     def _tell(self, member: Member) -> None:
         if member is self._member and self._on_lanes is not None:

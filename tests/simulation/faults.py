@@ -1,0 +1,185 @@
+"""Does what a plan's kinds of fault stand for, at times drawn from its seed.
+
+Knows nothing of what the faults lead to.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tests.simulation.plan import reconfigured
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Process, SimWorld, Slot
+
+STEPS_TO_CRASH_MAX = 80
+"""A crash comes up to so many callbacks after its time, so at any await."""
+STORM_SECONDS = 4.0
+"""Between the crashes of a storm."""
+
+
+def schedule(world: SimWorld) -> None:
+    """Put all faults of the plan into the world's time."""
+    Faults(world).schedule()
+
+
+class Faults:
+    """The faults of one world."""
+
+    def __init__(self, world: SimWorld) -> None:
+        self._world = world
+        self._rng = world.plan.rng("faults")
+
+    def schedule(self) -> None:
+        """See `schedule`."""
+        plan, rng = self._world.plan, self._rng
+        often: dict[str, tuple[int, Callable[[random.Random], None]]] = {
+            "crash": (4, self._crash),
+            "storm": (1, self._storm),
+            "freeze": (3, self._freeze),
+            "suspend": (2, self._suspend),
+            "restart": (3, self._restart),
+            "reconfigure": (3, self._reconfigure),
+            "clock": (3, self._clock),
+            "outage": (2, self._outage),
+            "partition": (3, self._partition),
+            "deaf": (3, self._deaf),
+            "compaction": (6, self._compact),
+            "down": (3, self._down),
+            "retention": (3, self._retention),
+            "grow": (1, self._grow),
+        }
+        for kind, (most, act) in often.items():
+            times = [rng.random() * plan.fault_seconds for _ in range(rng.randint(1, most))]
+            chance = random.Random(rng.getrandbits(64))
+            if kind in plan.kinds:
+                for at in times:
+                    self._world.loop.after(at, self._unless_calm, act, chance)
+
+    def _unless_calm(self, act: Callable[[random.Random], None], rng: random.Random) -> None:
+        if not self._world.calm:
+            act(rng)
+
+    # Processes
+
+    def _crash(self, rng: random.Random) -> None:
+        self._crash_one(rng.choice(self._world.slots), rng)
+
+    def _crash_one(self, slot: Slot, rng: random.Random) -> None:
+        def arm(process: Process) -> None:
+            down = rng.choice((0.05, 1.0, 5.0, 15.0)) * rng.random()
+            process.node.on_crash = lambda: self._world.kill(slot, down)
+            process.node.crash_in = rng.randrange(STEPS_TO_CRASH_MAX)
+
+        self._world.in_process(slot, arm)
+
+    def _storm(self, rng: random.Random) -> None:
+        """One process after the other dies, often in the middle of its takeover."""
+        for turn in range(rng.randint(3, 8)):
+            seconds = turn * STORM_SECONDS * rng.random()
+            self._world.loop.after(seconds, self._unless_calm, self._crash, rng)
+
+    def _freeze(self, rng: random.Random) -> None:
+        """SIGSTOP, then SIGCONT: it goes on as a zombie."""
+        self._halt(rng, sleeps=False)
+
+    def _suspend(self, rng: random.Random) -> None:
+        """Its machine sleeps: the monotonic clock stands still, too."""
+        self._halt(rng, sleeps=True)
+
+    def _halt(self, rng: random.Random, *, sleeps: bool) -> None:
+        world, slot = self._world, rng.choice(self._world.slots)
+
+        def halt(process: Process) -> None:
+            node = process.node
+            if node.stopped:
+                return
+            seconds = rng.choice((0.5, 2.0, 8.0, 20.0)) * (0.5 + rng.random())
+            world.note(node.name, f"{'sleeps' if sleeps else 'is frozen'} for {seconds:.3f} s")
+            node.stopped = True
+            world.loop.after(seconds, self._wake, process, seconds if sleeps else 0.0)
+
+        world.in_process(slot, halt)
+
+    def _wake(self, process: Process, slept_seconds: float) -> None:
+        if process.node.stopped and not process.node.dead:
+            self._world.note(process.node.name, "goes on")
+            self._world.loop.resume(process.node, slept_seconds)
+
+    def _restart(self, rng: random.Random) -> None:
+        self._world.stop(rng.choice(self._world.slots))
+
+    def _reconfigure(self, rng: random.Random) -> None:
+        world = self._world
+        slot = rng.choice(world.slots)
+        slot.settings = reconfigured(world.plan.settings, rng)
+        if rng.random() < 0.5:
+            world.stop(slot)
+        else:
+            world.kill(slot, rng.random())
+
+    def _clock(self, rng: random.Random) -> None:
+        def step(process: Process) -> None:
+            process.clock.skew = rng.choice((-2.0, 0.0, 2.0, 60.0)) * rng.random()
+
+        self._world.in_process(rng.choice(self._world.slots), step)
+
+    # Kafka
+
+    def _outage(self, rng: random.Random) -> None:
+        world = self._world
+        if world.kafka.up:
+            world.note("kafka", "is down")
+            world.kafka.stop()
+            world.loop.after(rng.choice((0.5, 4.0, 12.0, 25.0)), self._back)
+
+    def _back(self) -> None:
+        if not self._world.kafka.up:
+            self._world.note("kafka", "is back")
+            self._world.kafka.start()
+
+    def _partition(self, rng: random.Random) -> None:
+        """A process cannot reach Kafka, though the provider it can."""
+        seconds = rng.choice((1.0, 5.0, 20.0)) * rng.random()
+
+        def cut(process: Process) -> None:
+            self._world.note(process.node.name, f"is cut off from Kafka for {seconds:.3f} s")
+            process.link.up = False
+            self._world.loop.after(seconds, lambda: setattr(process.link, "up", True))
+
+        self._world.in_process(rng.choice(self._world.slots), cut)
+
+    def _deaf(self, rng: random.Random) -> None:
+        """A process's heartbeats fail while its commits work."""
+        seconds = rng.choice((5.0, 20.0)) * rng.random()
+
+        def cut(process: Process) -> None:
+            self._world.note(process.node.name, f"has no heartbeats for {seconds:.3f} s")
+            process.link.heartbeats_up = False
+            self._world.loop.after(seconds, lambda: setattr(process.link, "heartbeats_up", True))
+
+        self._world.in_process(rng.choice(self._world.slots), cut)
+
+    def _compact(self, _: random.Random) -> None:
+        for (topic, _partition), log in self._world.kafka.logs.items():
+            if topic == self._world.checkpoints:
+                log.compact()
+
+    def _retention(self, rng: random.Random) -> None:
+        for (topic, _partition), log in self._world.kafka.logs.items():
+            if topic == self._world.requests and rng.random() < 0.5:
+                log.delete_before(rng.randint(log.first, log.end))
+                self._world.note("kafka", f"{topic}-{log.partition} begins at {log.first}")
+
+    def _grow(self, _: random.Random) -> None:
+        self._world.kafka.add_partition(self._world.requests)
+
+    # The provider
+
+    def _down(self, rng: random.Random) -> None:
+        network = self._world.internet.network
+        network.down = True
+        self._world.note("provider", "cannot be reached")
+        self._world.loop.after(rng.choice((1.0, 5.0, 15.0)), lambda: setattr(network, "down", False))

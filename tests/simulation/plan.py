@@ -1,0 +1,247 @@
+"""What one seed draws: the size of the world, its configurations, its faults.
+
+Swarm testing (Groce, 2012): each seed turns whole kinds of fault on and off, because a mix of
+everything hides what only a few kinds together show. Knows nothing of how a fault is done.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.twin.faults import Rule, Script
+from tests.simulation.clients import Weather
+from tests.simulation.provider import Network
+
+SECURITY_IDS = ("Old" + "0123456789" * 6 + "a", "New" + "0123456789" * 6 + "b")
+URL = "http://127.0.0.1:9/kairos-apis/outbound/create"
+DIALER_URL = "http://127.0.0.1:9/kairos-apis/outbounddialer/create"
+EVENT_KEY = "$flow.key.Event"
+"""Tells events apart at the provider, whatever else they share."""
+CORRELATION_KEY = "$flow.key.Source"
+NOON = 1_900_044_000.0
+"""2030-03-17 at 12:30 (+05:30), in seconds since the epoch."""
+MIDNIGHT = NOON + 11.5 * 3600
+
+PROCESS_FAULTS = ("crash", "storm", "freeze", "suspend", "restart", "reconfigure", "clock")
+KAFKA_FAULTS = ("outage", "partition", "deaf", "commit", "slow", "compaction", "short", "open")
+NETWORK_FAULTS = ("unsent", "lost-before", "lost-after", "slow-way", "slow-answer", "down")
+HEALING = (*PROCESS_FAULTS, *KAFKA_FAULTS, *NETWORK_FAULTS, "unanswered")
+"""Faults after which no call may be left in doubt, but for rare chains of them."""
+DOUBTING = ("doubtful", "details", "expiring", "midnight", "retention", "strange", "outright")
+OTHER = ("refusing", "definite", "grow")
+
+LOSING = (
+    *("crash", "storm", "freeze", "suspend", "restart", "reconfigure", "lost-after", "slow-way"),
+    *("slow-answer", "unanswered", "doubtful", "partition", "deaf", "outage", "commit", "slow"),
+)
+"""Kinds after which a request may have been answered and nobody knows."""
+
+SWITCHES = ("a", "b", "c", "d", "e", "f", "g")
+"""The cases of provider-api.md, "Where the promise ends"."""
+
+UNANSWERED = (
+    "cut-before", "cut-after", "silence-before", "silence-after", "empty-after", "malformed-after",
+    "truncated-after", "wrong-length-after", "drip-after", "http-502-before", "http-503-after",
+    "http-504-after", "http-429-before",
+)  # fmt: skip
+DOUBTFUL = (
+    "code-500-inside", "code-500-after", "code-206-inside", "code-206-after", "code-213-after",
+    "http-500-before", "http-500-after", "http-400-after",
+)  # fmt: skip
+DEFINITE = ("code-208-inside", "code-303-inside", "http-413-before", "code-205-inside")
+HOLDING = ("code-301-inside", "code-204-inside", "code-401-inside", "code-212-inside",
+           "http-403-before", "code-202-inside", "code-402-inside")  # fmt: skip
+STRANGE = ("redirect-before", "http-404-before", "code-999-after", "http-405-after")
+
+
+@dataclass(slots=True)
+class Plan:
+    """One world."""
+
+    seed: int
+    kinds: frozenset[str]
+    """Kinds of fault that are on."""
+    cases: frozenset[str]
+    """Cases of "Where the promise ends" that are drawn; none in half of the seeds."""
+    replicas: int
+    lanes: int
+    partitions: int
+    events: int
+    flows: int
+    fault_seconds: float
+    """After this every fault has healed."""
+    wall_base: float
+    settings: dict[str, dict[str, Any]]
+    switches: dict[str, Any]
+    script: Script
+    weather: Weather = field(default_factory=Weather)
+    network: Network = field(default_factory=Network)
+    patience_seconds: float = 0.0
+    """From the last fault until every event must have its outcome."""
+
+    @property
+    def heals(self) -> bool:
+        """Whether at most 5 % may end `unconfirmed`."""
+        return not self.cases and not self.kinds.intersection(DOUBTING)
+
+    def rng(self, name: str) -> random.Random:
+        """Chance for one part of the world, which others do not disturb."""
+        return random.Random(f"{self.seed}/{name}")
+
+
+def draw(seed: int) -> Plan:
+    """The plan of a seed."""
+    rng = random.Random(f"{seed}/plan")
+    share = rng.choice((0.15, 0.35, 0.6))
+    kinds = {kind for kind in (*HEALING, *OTHER) if rng.random() < share}
+    kinds |= {kind for kind in DOUBTING if rng.random() < share * 0.5}
+    cases: set[str] = set()
+    if seed % 2:
+        cases = {case for case in SWITCHES if rng.random() < 0.3} or {rng.choice(SWITCHES)}
+    if "f" not in cases and rng.random() < 0.3:
+        kinds.add("correlation")
+    lanes = rng.choice((1, 1, 1, 2, 3))
+    calls_max = rng.choice((1, 2, 3, 5, 10))
+    limit = 10 * calls_max * lanes * rng.choice((1, 2, 5, 100))
+    plan = Plan(
+        seed,
+        frozenset(kinds),
+        frozenset(cases),
+        replicas=rng.choice((1, 1, 2, 2, 3)),
+        lanes=lanes,
+        partitions=rng.randint(1, 4),
+        events=rng.randint(10, max(15, min(100, 2 * limit))),
+        flows=rng.randint(1, 5),
+        fault_seconds=rng.choice((10.0, 30.0, 60.0)),
+        wall_base=MIDNIGHT - rng.uniform(5, 40) if "midnight" in kinds else NOON,
+        settings=_settings(rng, kinds, calls_max, limit),
+        switches=_switches(rng, kinds, cases, limit),
+        script=_script(rng, kinds, cases),
+    )
+    _weather(plan, rng)
+    plan.switches["profile"] = plan.settings["provider"]["profile"]
+    plan.patience_seconds = 240.0 + 120.0 * plan.events / limit
+    if kinds.intersection(("definite", "strange", "outright", "refusing")) or "d" in cases:
+        plan.patience_seconds += 3600.0
+    return plan
+
+
+def _settings(
+    rng: random.Random, kinds: set[str], calls_max: int, limit: int
+) -> dict[str, dict[str, Any]]:
+    profile = rng.choice(("bulk", "bulk", "realtime", "dialer"))
+    return {
+        "kafka": {"session_timeout_seconds": rng.choice((3, 4, 6, 10))},
+        "provider": {
+            "profile": profile,
+            "url": DIALER_URL if profile == "dialer" else URL,
+            "security_id": SECURITY_IDS[0],
+            "timeout_seconds": rng.choice((2, 5, 10)),
+            "concurrency": rng.choice((1, 2, 4, 16)),
+            "calls_per_minute": limit,
+            "requests_per_minute": rng.choice((None, max(10, limit // calls_max))),
+            "correlation_key": CORRELATION_KEY if "correlation" in kinds else None,
+        },
+        "batching": {"calls_max": calls_max, "linger_seconds": rng.choice((0.0, 0.2, 1.0))},
+        "retry": {"backoff_seconds": rng.choice((0.5, 1.0, 2.0))},
+        "events": {"window_events_max": rng.choice((2 * calls_max, 50, 1000, 1000))}
+        if calls_max <= 25
+        else {},
+        "shutdown": {"drain_seconds": rng.choice((0.5, 5.0, 15.0))},
+    }
+
+
+def reconfigured(settings: dict[str, dict[str, Any]], rng: random.Random) -> dict[str, Any]:
+    """The same dispatcher, restarted with another configuration."""
+    changed = {name: dict(section) for name, section in settings.items()}
+    new = rng.choice(SECURITY_IDS)
+    changed["provider"] |= {
+        "security_id": new,
+        "previous_security_ids": [one for one in SECURITY_IDS if one != new],
+        "number_format": rng.choice(("digits", "e164")),
+        "time_zone": rng.choice(("Asia/Kolkata", "UTC", "America/New_York")),
+        "timeout_seconds": rng.choice((2, 5, 10)),
+        "concurrency": rng.choice((1, 4)),
+    }
+    changed["kafka"] |= {"session_timeout_seconds": rng.choice((3, 6, 10))}
+    calls_max = rng.randint(1, settings["batching"]["calls_max"])
+    changed["batching"] |= {"calls_max": calls_max}
+    return changed
+
+
+def _switches(
+    rng: random.Random, kinds: set[str], cases: set[str], limit: int
+) -> dict[str, Any]:
+    """The twin's switches, by their names."""
+    switches: dict[str, Any] = {
+        "calls-per-minute": limit,
+        "requests-per-minute": limit,
+        "identity-key": CORRELATION_KEY if "correlation" in kinds else EVENT_KEY,
+        "latency-ms-min": rng.choice((0, 20)),
+        "latency-ms-max": rng.choice((50, 500, 1500)),
+        "repeats": "201",
+        "code-as-text": rng.random() < 0.2,
+        "body-status": rng.choice(("200", "mirrored", "4xx")),
+    }
+    if "refusing" in kinds:
+        switches["refused"] = [rng.choice(("205:", "402:")) + r"identifier-pattern=bad"]
+        # An answer 209 that is lost is answered 201 later, which says nothing of single calls.
+        whole = "c" not in cases and kinds.intersection(LOSING)
+        switches["refuse-as"] = "batch" if whole else rng.choice(("batch", "entries"))
+    if "details" in kinds:
+        switches["details"] = [rng.choice(("shuffled", "missing", "extra", "repeated", "null"))]
+        switches["success"] = "details"
+    elif rng.random() < 0.3:
+        switches["success"] = rng.choice(("accepted", "details"))
+    if "a" in cases:
+        switches |= {"act-at": "end", "latency-ms-max": 4000}
+    if "b" in cases:
+        switches["checksum-memory-seconds"] = rng.choice((1.0, 5.0, 20.0))
+    if "c" in cases:
+        switches["checksum-at"] = rng.choice(("receipt", "validation"))
+    if "d" in cases:
+        switches["rejection"] = "partly"
+    if "e" in cases:
+        switches["checksum-over"] = "values"
+    return switches
+
+
+def _script(rng: random.Random, kinds: set[str], cases: set[str]) -> Script:
+    """What goes wrong at the provider itself."""
+    pools = {
+        "unanswered": UNANSWERED,
+        "doubtful": DOUBTFUL,
+        "definite": DEFINITE,
+        "outright": HOLDING,
+        "strange": STRANGE,
+    }
+    rules = []
+    for kind, pool in pools.items():
+        if kind in kinds:
+            for name in rng.sample(pool, rng.randint(1, min(4, len(pool)))):
+                rules.append(Rule(fault=name, share=rng.choice((0.03, 0.1, 0.25))))
+    if "d" in cases:
+        rules.append(Rule(fault="code-205-after", share=0.05))
+    rng.shuffle(rules)
+    return Script(rules=tuple(rules))
+
+
+def _weather(plan: Plan, rng: random.Random) -> None:
+    """The networks: shares are drawn even where they are not used, so that kinds are apart."""
+    kinds, share = plan.kinds, lambda: rng.choice((0.03, 0.1, 0.3))
+    plan.weather = Weather(
+        slow_share=share() if "slow" in kinds else 0.0,
+        slow_seconds=rng.choice((0.5, 3.0)),
+        commit_lost_share=share() if "commit" in kinds else 0.0,
+        short_reads="short" in kinds,
+    )
+    plan.network = Network(
+        not_sent_share=share() if "unsent" in kinds else 0.0,
+        lost_before_share=share() if "lost-before" in kinds else 0.0,
+        lost_after_share=share() if "lost-after" in kinds else 0.0,
+        slow_way_share=share() if "slow-way" in kinds else 0.0,
+        slow_answer_share=share() if "slow-answer" in kinds else 0.0,
+        finishes_half_written="g" in plan.cases,
+    )

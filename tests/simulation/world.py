@@ -1,0 +1,335 @@
+"""One world: the real pipeline in several processes, a Kafka, a provider, and a plan of faults.
+
+Knows nothing of what is right: the oracle does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.app import make_intake
+from service.pipeline.flows import Flows
+from service.pipeline.lane import World
+from service.pipeline.replica import Replica
+from service.ports import Fact
+from service.settings import Settings
+from service.twin.behaviour import Decision, Twin
+from service.twin.options import Options, with_switches
+from tests.simulation.clients import Link, SimBroker, Weather
+from tests.simulation.faults import schedule
+from tests.simulation.kafka import SimKafka
+from tests.simulation.log import Transaction
+from tests.simulation.loop import NODE, Node, SimTask, Stuck, VirtualLoop
+from tests.simulation.oracle import Oracle
+from tests.simulation.plan import SECURITY_IDS, Plan, draw
+from tests.simulation.provider import Internet, Network, SimProvider, Wire
+from tests.simulation.upstream import Upstream
+
+QUIET_SECONDS = 30.0
+"""After the last outcome, for what might still come."""
+BOOT_SECONDS = 1_000.0
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of one world."""
+
+    seed: int
+    violations: list[str]
+    events: int
+    exceptions: dict[str, int]
+    unconfirmed: int
+    digest: str
+    """Of the whole trace: equal for equal runs."""
+    trace: list[str]
+    virtual_seconds: float
+    steps: int
+    outcomes: dict[str, int]
+
+
+class SimClock:
+    """`Clock` of one process; `skew` is how wrong its wall clock is."""
+
+    def __init__(self, world: SimWorld) -> None:
+        self._world = world
+        self.skew = 0.0
+
+    def boot(self) -> float:
+        """See `Clock.boot`."""
+        return self._world.loop.now + BOOT_SECONDS
+
+    def wall(self) -> float:
+        """See `Clock.wall`."""
+        return self._world.wall() + self.skew
+
+
+@dataclass(slots=True)
+class Process:
+    """One life of a replica."""
+
+    node: Node
+    link: Link
+    clock: SimClock
+    context: contextvars.Context
+    replica: Replica | None = None
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Slot:
+    """A place for a replica, as a deployment keeps it filled."""
+
+    number: int
+    lives: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    process: Process | None = None
+
+
+class Observer:
+    """Writes every fact into the trace."""
+
+    def __init__(self, world: SimWorld, name: str) -> None:
+        self._world = world
+        self._name = name
+
+    def tell(self, fact: Fact) -> None:
+        """See `Observer.tell`."""
+        if self._world.verbose:
+            self._world.note(self._name, repr(fact))
+
+
+class SimWorld:
+    """Everything of one seed."""
+
+    def __init__(self, plan: Plan, *, verbose: bool = False) -> None:
+        self.plan = plan
+        self.verbose = verbose
+        self.loop = VirtualLoop()
+        self.trace: list[str] = []
+        self.slots = [Slot(number, settings=plan.settings) for number in range(plan.replicas)]
+        self.calm = False
+        """Whether all faults have healed."""
+        self._hash = hashlib.sha256()
+        self._corpses: list[tuple[Node, list[SimTask]]] = []
+        self._rng = plan.rng("world")
+        names = self._settings(plan.settings).kafka.topics
+        partitions = dict.fromkeys(names.model_dump().values(), 1)
+        partitions |= {
+            names.requests: plan.partitions,
+            names.results: 2,
+            names.dead_letters: 2,
+            names.checkpoints: plan.lanes,
+        }
+        self.requests, self.checkpoints = names.requests, names.checkpoints
+        self.kafka = SimKafka(self.loop, plan.rng("kafka"), partitions, self.wall)
+        self.kafka.group.partitions = plan.lanes
+        twin = Twin(
+            with_switches(Options(), plan.switches),
+            plan.rng("twin"),
+            security_ids=frozenset(SECURITY_IDS),
+        )
+        twin.program(plan.script, 0.0)
+        self.internet = Internet(self.loop, plan.rng("internet"), plan.network, twin, self.wall)
+        self.oracle = Oracle(plan, twin, names.model_dump())
+        self.upstream = Upstream(plan, self.kafka, names.requests, self.oracle.written)
+        self.kafka.committed = self._committed
+        self.internet.launched = self._launched
+        self.internet.arrived = self._arrived
+
+    def wall(self) -> float:
+        """Seconds since the epoch, by a clock that is right."""
+        return self.loop.now + self.plan.wall_base
+
+    def note(self, who: str, what: str) -> None:
+        """One line of the trace."""
+        line = f"{self.loop.now:11.6f} {who:10} {what}"
+        self._hash.update(line.encode())
+        if self.verbose:
+            self.trace.append(line)
+
+    # What the world sees
+
+    def _committed(self, transaction: Transaction) -> None:
+        if not transaction.producer.startswith("upstream"):
+            topics = Counter(record.topic for record in transaction.records)
+            self.note("kafka", f"commit {transaction.producer} {dict(topics)}")
+            self.oracle.committed(transaction)
+
+    def _launched(self, body: bytes, node: Node) -> None:
+        self.note(node.name, f"POST {hashlib.sha256(body).hexdigest()[:12]}")
+        self.oracle.launched(body)
+
+    def _arrived(self, wire: Wire, decision: Decision) -> None:
+        answer, sha = decision.answer, hashlib.sha256(wire.body).hexdigest()[:12]
+        taken = ",".join(str(key) for _, key in decision.accepts)
+        said = f"{answer.delivery} {answer.status} {answer.code} takes [{taken}]"
+        self.note("provider", f"from {wire.node.name} {sha}: {said}")
+        self.oracle.arrived(wire, decision)
+
+    # Processes
+
+    @staticmethod
+    def _settings(values: dict[str, Any]) -> Settings:
+        return Settings.model_validate(values)
+
+    def start(self, slot: Slot) -> None:
+        """Start the slot's next process."""
+        node = Node(f"r{slot.number}.{slot.lives}")
+        slot.lives += 1
+        context = contextvars.Context()
+        context.run(NODE.set, node)
+        rng = self.plan.rng(node.name)
+        link = Link(self.kafka, rng, self.plan.weather)
+        slot.process = process = Process(node, link, SimClock(self), context)
+        if "clock" in self.plan.kinds:
+            process.clock.skew = self._rng.uniform(-2.0, 2.0)
+        settings = self._settings(slot.settings)
+        self.note(node.name, "starts")
+        self.loop.create_task(self._run(slot, process, settings, rng), context=context)
+
+    async def _run(
+        self, slot: Slot, process: Process, settings: Settings, rng: random.Random
+    ) -> None:
+        name = process.node.name
+        broker = SimBroker(self.kafka, process.link, settings, name)
+        flows = Flows(settings)
+        world = World(
+            settings,
+            broker,
+            SimProvider(self.internet, process.node, settings.provider.timeout_seconds),
+            process.clock,
+            Observer(self, name),
+            rng,
+            f"{rng.getrandbits(64):016x}",
+            make_intake(settings, flows),
+            flows,
+        )
+        replica = process.replica = Replica(world, broker.election())
+        try:
+            await replica.run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the world must report it
+            self.oracle.wrong(f"{name} ended with {type(error).__name__}: {error}")
+        process.ended = True
+        self.note(name, "ends")
+        if slot.process is process and not self.closing:
+            self.loop.after(self._rng.uniform(0.5, 3.0), self.start, slot)
+
+    closing = False
+
+    def kill(self, slot: Slot, down_seconds: float) -> None:
+        """kill -9, and a new process after a while."""
+        process = slot.process
+        if process is None or process.node.dead or process.ended:
+            return
+        self.note(process.node.name, "is killed")
+        self._bury(process)
+        self.loop.after(down_seconds, self.start, slot)
+
+    def _bury(self, process: Process) -> None:
+        process.node.dead = True
+        self._corpses.append((process.node, self.loop.tasks_of(process.node)))
+
+    def stop(self, slot: Slot) -> None:
+        """SIGTERM."""
+        process = slot.process
+        if process is not None and process.replica is not None and not process.node.dead:
+            self.note(process.node.name, "is stopped")
+            self.loop.call_soon(process.replica.stop, context=process.context)
+
+    def in_process(self, slot: Slot, act: Callable[[Process], None]) -> None:
+        """Do something to the slot's process, if there is one that lives."""
+        process = slot.process
+        if process is not None and not process.node.dead and not process.ended:
+            act(process)
+
+    # The course of things
+
+    def run(self) -> Report:
+        """The whole world, from its first event to its judgement."""
+        try:
+            self.loop.run(self._main())
+        except Stuck as stuck:
+            self.oracle.wrong(f"stuck: {stuck}")
+        for failure in self.loop.failures:
+            self.oracle.wrong(f"uncaught: {failure}")
+        findings = self.oracle.judge()
+        self._unwind()
+        return Report(
+            self.plan.seed,
+            findings.violations,
+            len(self.oracle.events),
+            dict(findings.exceptions),
+            findings.unconfirmed,
+            self._hash.hexdigest(),
+            self.trace,
+            self.loop.now,
+            self.loop.steps,
+            dict(Counter(self.oracle.outcomes.values())),
+        )
+
+    async def _main(self) -> None:
+        for slot in self.slots:
+            self.loop.after(self._rng.uniform(0.0, 2.0), self.start, slot)
+        self.upstream.start()
+        schedule(self)
+        await asyncio.sleep(self.plan.fault_seconds)
+        self.heal()
+        deadline = self.loop.now + self.plan.patience_seconds
+        while (self.oracle.missing or not self.upstream.done) and self.loop.now < deadline:
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(QUIET_SECONDS)
+        self.closing = True
+        if self._rng.random() < 0.5:
+            await self._close()
+
+    def heal(self) -> None:
+        """From now on nothing goes wrong any more."""
+        self.note("world", "heals")
+        self.calm = True
+        self.kafka.start()
+        self.plan.weather = Weather()
+        network = self.internet.network = Network(
+            finishes_half_written=self.internet.network.finishes_half_written
+        )
+        assert not network.down
+        self.internet.twin.program(None, self.loop.now)
+        for slot in self.slots:
+            self.in_process(slot, self._heal)
+
+    def _heal(self, process: Process) -> None:
+        process.link.up = process.link.heartbeats_up = True
+        process.link.weather = Weather()
+        process.node.crash_in = None
+        if process.node.stopped:
+            self.loop.resume(process.node)
+
+    async def _close(self) -> None:
+        """SIGTERM for all: they must end, and must end nothing twice."""
+        for slot in self.slots:
+            self.stop(slot)
+        deadline = self.loop.now + 120.0
+        while any(slot.process and not slot.process.ended for slot in self.slots):
+            if self.loop.now > deadline:
+                self.oracle.wrong("a process did not end within two minutes of SIGTERM")
+                return
+            await asyncio.sleep(0.5)
+
+    def _unwind(self) -> None:
+        for slot in self.slots:
+            if slot.process is not None and not slot.process.node.dead:
+                self._bury(slot.process)
+        for node, tasks in self._corpses:
+            self.loop.reap(node, tasks)
+        self.loop.close()
+
+
+def simulate(seed: int, *, verbose: bool = False) -> Report:
+    """The world of one seed."""
+    return SimWorld(draw(seed), verbose=verbose).run()
