@@ -15,6 +15,10 @@ WINDOW_SECONDS = 60.0
 MARGIN_SECONDS = 0.05
 """Two clocks are compared, ours and the provider's: over a minute they drift far less than this."""
 
+STEPS_PER_SECOND = 10
+"""Attempts that leave within a tenth of a second are counted together, till its end: a minute of
+small batches is then 600 rows, not thousands, for a twentieth of a second in sixty."""
+
 
 @dataclass(frozen=True, slots=True)
 class Granted:
@@ -35,7 +39,10 @@ class WindowGuard:
         self.calls_max = calls_max
         self.requests_max = requests_max
         self._flying: dict[int, int] = {}
-        self._leaving: list[tuple[float, int, int]] = []
+        self._leaving: dict[int, list[int]] = {}
+        """Calls and requests that leave the window, by step."""
+        self._steps: list[int] = []
+        """A heap of the steps at which something leaves."""
         self._calls = 0
         self._requests = 0
         self._granted = 0
@@ -52,8 +59,8 @@ class WindowGuard:
         )
         if fits or not (self._calls or self._requests):
             return Granted()
-        if self._leaving:
-            return Wait(max(0.0, self._leaving[0][0] - now))
+        if self._steps:
+            return Wait(max(0.0, self._steps[0] / STEPS_PER_SECOND - now))
         return Wait(WINDOW_SECONDS)
 
     def grant(self, calls: int) -> int:
@@ -66,22 +73,29 @@ class WindowGuard:
 
     def end(self, token: int, now: float) -> None:
         """The attempt is over; it leaves the window a minute after `now`."""
-        calls = self._flying.pop(token)
-        expiry = now + WINDOW_SECONDS + MARGIN_SECONDS
-        heapq.heappush(self._leaving, (expiry, calls, 1))
+        self._leave(self._flying.pop(token), 1, now + WINDOW_SECONDS + MARGIN_SECONDS)
 
     def count_until(self, calls: int, requests: int, expiry: float) -> None:
         """Count what somebody else sent, or may have sent, until `expiry`."""
         self._calls += calls
         self._requests += requests
-        heapq.heappush(self._leaving, (expiry, calls, requests))
+        self._leave(calls, requests, expiry)
+
+    def _leave(self, calls: int, requests: int, expiry: float) -> None:
+        step = math.ceil(expiry * STEPS_PER_SECOND)
+        row = self._leaving.get(step)
+        if row is None:
+            row = self._leaving[step] = [0, 0]
+            heapq.heappush(self._steps, step)
+        row[0] += calls
+        row[1] += requests
 
     def tally(self, now: float) -> list[tuple[int, int, int]]:
         """`(seconds until it leaves, rounded up, calls, requests)` of all attempts that ended."""
         self._forget(now)
         rows: dict[int, list[int]] = {}
-        for expiry, calls, requests in self._leaving:
-            row = rows.setdefault(math.ceil(expiry - now), [0, 0])
+        for step, (calls, requests) in self._leaving.items():
+            row = rows.setdefault(math.ceil(step / STEPS_PER_SECOND - now), [0, 0])
             row[0] += calls
             row[1] += requests
         return [(seconds, calls, requests) for seconds, (calls, requests) in sorted(rows.items())]
@@ -92,7 +106,7 @@ class WindowGuard:
         return self._calls
 
     def _forget(self, now: float) -> None:
-        while self._leaving and self._leaving[0][0] <= now:
-            _, calls, requests = heapq.heappop(self._leaving)
+        while self._steps and self._steps[0] / STEPS_PER_SECOND <= now:
+            calls, requests = self._leaving.pop(heapq.heappop(self._steps))
             self._calls -= calls
             self._requests -= requests

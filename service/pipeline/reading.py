@@ -59,10 +59,11 @@ class Reading:
         """
         while True:
             partitions, room = self._wanted()
-            if not partitions:
-                await self.bell.wait(FETCH_SECONDS)
-                continue
             try:
+                if not partitions:
+                    await self.bell.wait(FETCH_SECONDS)
+                    await self._add_partitions()
+                    continue
                 batches = await self._reader.fetch(
                     partitions, min(room, FETCH_RECORDS_MAX), FETCH_SECONDS
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 
 from service.demo.events import FAULTY_SHARE, FLOWS, plan_events
 from service.demo.oracle import Outcome, Placed, Published, Request, Verification, verify
+from tests.support.kafka import admin_client
 
 ROOT = Path(__file__).parents[2]
 EVENTS = 600
@@ -228,6 +230,8 @@ def test_a_kept_demo_can_be_looked_at_until_ctrl_c(kafka: str, tmp_path: Path) -
     assert json.loads(stdout.splitlines()[-1])["lost"] == 0
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
     assert not list(tmp_path.iterdir())
+    prefix = re.findall(r"topics (demo-\w+\.)", said)[0]
+    assert not [name for name in asyncio.run(_topics(kafka)) if name.startswith(prefix)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -246,6 +250,11 @@ def test_an_interrupted_demo_leaves_nothing_running(
     assert process.returncode == 130
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
     assert not list(tmp_path.iterdir())
+
+
+async def _topics(kafka: str) -> list[str]:
+    async with admin_client(kafka) as admin:
+        return list(await admin.list_topics())
 
 
 def _children(pid: int) -> list[int]:

@@ -53,7 +53,7 @@ class SimKafka:
         self._wall = wall
         self._epochs: dict[str, int] = {}
         self._current: dict[str, Transaction] = {}
-        self._stamps: dict[tuple[Transaction, int], int] = {}
+        self._stamps: dict[tuple[str, int, int], int] = {}
         self._readers: list[asyncio.Future[None]] = []
 
     # Outages
@@ -130,8 +130,8 @@ class SimKafka:
         """
         self._check(producer, epoch)
         current = self._current.get(producer)
-        if current is not None and (current, turn) in self._stamps:
-            return self._stamps[current, turn]
+        if (producer, epoch, turn) in self._stamps:
+            return self._stamps[producer, epoch, turn]
         if current is None or current.fate is not Fate.OPEN:
             current = self._current[producer] = Transaction(producer, epoch)
             self.loop.after(TRANSACTION_SECONDS_MAX, self._expire, current)
@@ -140,7 +140,7 @@ class SimKafka:
             for key, value, headers in records:
                 stamp = self.now_ms()
                 self.logs[tp].append(key, value, headers, stamp, current)
-        self._stamps[current, turn] = stamp
+        self._stamps[producer, epoch, turn] = stamp
         return stamp
 
     def end(self, producer: str, epoch: int, offsets: Mapping[TopicPartition, int]) -> None:

@@ -191,9 +191,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             return
         node = handle.node
         if node is not None:
-            if node.dead:
-                return
-            if node.stopped:
+            if node.dead or node.stopped:
                 node.held.append(handle)
                 return
             if node.crash_in is not None:
@@ -218,6 +216,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         node = handle.node
         if node is not None:
             if node.dead:
+                # Kept, or what waits for it would be collected half done.
+                node.held.append(handle)
                 return
             # Its machine slept since this was scheduled: the timer is late by as much.
             real = handle.when() + node.lag
@@ -242,29 +242,27 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             else:
                 self._ready.append(handle)
 
-    def tasks_of(self, node: Node) -> list[SimTask]:
-        """Unfinished tasks of a node, oldest first."""
-        found = [task for task in asyncio.all_tasks(self) if isinstance(task, SimTask)]
-        return sorted((t for t in found if t.node is node), key=lambda task: task.number)
-
-    def reap(self, node: Node, tasks: list[SimTask]) -> None:
-        """Unwind what a dead node left, so that nothing of it is collected half done.
+    def reap(self, nodes: list[Node]) -> None:
+        """Unwind what dead nodes left, so that nothing of them is collected half done.
 
         Call it only when nobody looks at the world any more.
         """
-        node.dead = node.stopped = False
         asyncio._set_running_loop(self)  # noqa: SLF001
+        self._ready.clear()
         try:
-            for _ in range(50):
-                for task in tasks:
+            for node in nodes:
+                node.dead = False
+                self.resume(node)
+            for _ in range(100):
+                tasks = [t for t in asyncio.all_tasks(self) if isinstance(t, SimTask)]
+                if not tasks:
+                    return
+                for task in sorted(tasks, key=lambda task: task.number):
                     task.cancel()
                 for _ in range(10_000):
                     if not self._ready:
                         break
                     self._step()
-                tasks = [task for task in tasks if not task.done()]
-                if not tasks:
-                    return
         finally:
             asyncio._set_running_loop(None)  # noqa: SLF001
 

@@ -34,7 +34,8 @@ CASES = {
     "values-alike": "e",
 }
 """The twin's names of the cases, and their letters."""
-NOT_PLACED = {"invalid", "oversize", "expired", "rejected", "exhausted", "cancelled"}
+LIE = 205
+"""The refusal that the script of case (d) puts in the place of a success."""
 
 
 class _Source(msgspec.Struct):
@@ -71,6 +72,8 @@ class Oracle:
         """What retention took before it was read, by the last checkpoints."""
         self.late: set[Identity] = set()
         """Calls in requests that arrived by case (g)."""
+        self.lied: set[Identity] = set()
+        """Calls that were taken though the answer was a refusal: case (d)."""
         self._plan = plan
         self._twin = twin
         self._names = names
@@ -126,7 +129,8 @@ class Oracle:
                 self.wrong(f"batch {batch.id} mint {batch.mint} changed its bytes")
             self._durable.add(batch.sha256)
         for partition in state.partitions:
-            for first, end in partition.lost:
+            before = (0, partition.began if "retention" in self._plan.kinds else 0)
+            for first, end in (before, *partition.lost):
                 self.lost.update(
                     (partition.topic, partition.partition, offset) for offset in range(first, end)
                 )
@@ -140,6 +144,8 @@ class Oracle:
         """A request reached the provider."""
         if wire.late:
             self.late.update((decision.flow_id, identity) for identity in decision.accepts)
+        if decision.accepts and decision.answer.code == LIE:
+            self.lied.update((decision.flow_id, identity) for identity in decision.accepts)
         above = self._twin.ledger.windows_above_limit
         if above and "g" in self._plan.cases and self.late:
             self.findings.exceptions["g"] += 1
@@ -193,7 +199,9 @@ class Oracle:
             if letter in cases and identity in ledger.exceptions.get(name, ()):
                 self.findings.exceptions[letter] += 1
                 return
-        if "c" in cases and b"bad" in identity[1][0]:
+        if "d" in cases and identity in self.lied:
+            self.findings.exceptions["d"] += 1
+        elif "c" in cases and b"bad" in identity[1][0]:
             self.findings.exceptions["c"] += 1
         elif "f" in cases and len(sources) > 1:
             self.findings.exceptions["f"] += 1

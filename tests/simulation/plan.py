@@ -51,6 +51,7 @@ DOUBTFUL = (
     "http-500-before", "http-500-after", "http-400-after",
 )  # fmt: skip
 DEFINITE = ("code-208-inside", "code-303-inside", "http-413-before", "code-205-inside")
+BYTES_ALONE = ("code-303-inside", "http-413-before", "code-205-inside")
 HOLDING = ("code-301-inside", "code-204-inside", "code-401-inside", "code-212-inside",
            "http-403-before", "code-202-inside", "code-402-inside")  # fmt: skip
 STRANGE = ("redirect-before", "http-404-before", "code-999-after", "http-405-after")
@@ -83,8 +84,9 @@ class Plan:
 
     @property
     def heals(self) -> bool:
-        """Whether at most 5 % may end `unconfirmed`."""
-        return not self.cases and not self.kinds.intersection(DOUBTING)
+        """Whether at most 5 % may end `unconfirmed`; 402 settles no earlier doubt."""
+        vague = "refusing" in self.kinds and self.switches["refused"][0].startswith("402")
+        return not (self.cases or vague or self.kinds.intersection(DOUBTING))
 
     def rng(self, name: str) -> random.Random:
         """Chance for one part of the world, which others do not disturb."""
@@ -188,7 +190,7 @@ def _switches(
     if "refusing" in kinds:
         switches["refused"] = [rng.choice(("205:", "402:")) + r"identifier-pattern=bad"]
         # An answer 209 that is lost is answered 201 later, which says nothing of single calls.
-        whole = "c" not in cases and kinds.intersection(LOSING)
+        whole = "c" not in cases and ("a" in cases or kinds.intersection(LOSING))
         switches["refuse-as"] = "batch" if whole else rng.choice(("batch", "entries"))
     if "details" in kinds:
         switches["details"] = [rng.choice(("shuffled", "missing", "extra", "repeated", "null"))]
@@ -221,9 +223,12 @@ def _script(rng: random.Random, kinds: set[str], cases: set[str]) -> Script:
     for kind, pool in pools.items():
         if kind in kinds:
             for name in rng.sample(pool, rng.randint(1, min(4, len(pool)))):
-                rules.append(Rule(fault=name, share=rng.choice((0.03, 0.1, 0.25))))
+                # What depends on the bytes alone is never said of bytes that were taken before.
+                attempt = 1 if name in BYTES_ALONE else None
+                share = rng.choice((0.03, 0.1, 0.25))
+                rules.append(Rule(fault=name, share=share, attempt=attempt))
     if "d" in cases:
-        rules.append(Rule(fault="code-205-after", share=0.05))
+        rules.append(Rule(fault="code-205-after", share=0.05, attempt=1))
     rng.shuffle(rules)
     return Script(rules=tuple(rules))
 

@@ -26,7 +26,7 @@ from tests.simulation.clients import Link, SimBroker, Weather
 from tests.simulation.faults import schedule
 from tests.simulation.kafka import SimKafka
 from tests.simulation.log import Transaction
-from tests.simulation.loop import NODE, Node, SimTask, Stuck, VirtualLoop
+from tests.simulation.loop import NODE, Node, Stuck, VirtualLoop
 from tests.simulation.oracle import Oracle
 from tests.simulation.plan import SECURITY_IDS, Plan, draw
 from tests.simulation.provider import Internet, Network, SimProvider, Wire
@@ -114,10 +114,11 @@ class SimWorld:
         self.loop = VirtualLoop()
         self.trace: list[str] = []
         self.slots = [Slot(number, settings=plan.settings) for number in range(plan.replicas)]
+        self.closing = False
         self.calm = False
         """Whether all faults have healed."""
         self._hash = hashlib.sha256()
-        self._corpses: list[tuple[Node, list[SimTask]]] = []
+        self._nodes: list[Node] = []
         self._rng = plan.rng("world")
         names = self._settings(plan.settings).kafka.topics
         partitions = dict.fromkeys(names.model_dump().values(), 1)
@@ -183,6 +184,7 @@ class SimWorld:
         """Start the slot's next process."""
         node = Node(f"r{slot.number}.{slot.lives}")
         slot.lives += 1
+        self._nodes.append(node)
         context = contextvars.Context()
         context.run(NODE.set, node)
         rng = self.plan.rng(node.name)
@@ -221,20 +223,14 @@ class SimWorld:
         if slot.process is process and not self.closing:
             self.loop.after(self._rng.uniform(0.5, 3.0), self.start, slot)
 
-    closing = False
-
     def kill(self, slot: Slot, down_seconds: float) -> None:
         """kill -9, and a new process after a while."""
         process = slot.process
         if process is None or process.node.dead or process.ended:
             return
         self.note(process.node.name, "is killed")
-        self._bury(process)
-        self.loop.after(down_seconds, self.start, slot)
-
-    def _bury(self, process: Process) -> None:
         process.node.dead = True
-        self._corpses.append((process.node, self.loop.tasks_of(process.node)))
+        self.loop.after(down_seconds, self.start, slot)
 
     def stop(self, slot: Slot) -> None:
         """SIGTERM."""
@@ -322,11 +318,8 @@ class SimWorld:
             await asyncio.sleep(0.5)
 
     def _unwind(self) -> None:
-        for slot in self.slots:
-            if slot.process is not None and not slot.process.node.dead:
-                self._bury(slot.process)
-        for node, tasks in self._corpses:
-            self.loop.reap(node, tasks)
+        self.closing = True
+        self.loop.reap(self._nodes)
         self.loop.close()
 
 

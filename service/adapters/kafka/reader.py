@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from service.adapters.kafka.connection import answered, goodbye
-from service.core.calls import Record
+from service.core.calls import Header, Record
 from service.errors import BrokerUnavailable, RecordsGone
 from service.ports import TopicPartition as Partition
 
@@ -24,6 +25,22 @@ PARTITION_BYTES_MAX = 2 * 1024 * 1024
 
 METADATA_MS_MAX = 30_000
 """How late a partition that was added may be noticed."""
+
+
+class KeptRecord(msgspec.Struct, frozen=True, gc=False):
+    """`Record` without what nobody here needs.
+
+    A full window holds many of them, and the garbage collector need not walk them: they refer to
+    nothing that could refer back.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
 
 
 class KafkaReader:
@@ -74,7 +91,13 @@ class KafkaReader:
             if isinstance(error.__cause__, OffsetOutOfRangeError):
                 raise RecordsGone("a position is outside its log") from error
             raise
-        return {(tp.topic, tp.partition): records for tp, records in batches.items()}
+        return {
+            (tp.topic, tp.partition): [
+                KeptRecord(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
+                for r in records
+            ]
+            for tp, records in batches.items()
+        }
 
     def seek(self, partition: Partition, offset: int) -> None:
         """See `Reader.seek`."""

@@ -1,0 +1,52 @@
+"""Brings a plan's faults about, and heals all of them.
+
+Knows nothing of what comes of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.chaos.arena import Arena
+from tests.chaos.faults import OWNER, Fault, Plan
+from tests.chaos.replica import Replica
+
+
+async def act(arena: Arena, plan: Plan) -> None:
+    """Let every fault of the plan happen at its time; returns once all are healed."""
+    async with asyncio.TaskGroup() as group:
+        for fault in plan.faults:
+            group.create_task(_one(arena, fault))
+
+
+async def _one(arena: Arena, fault: Fault) -> None:
+    await asyncio.sleep(fault.at_seconds)
+    replica = _befallen(arena, fault)
+    match fault.kind:
+        case "kill":
+            await replica.kill(fault.seconds)
+        case "freeze":
+            await replica.freeze(fault.seconds)
+        case "term":
+            await replica.terminate(fault.seconds)
+        case "broker":
+            arena.kafka.kill()
+            await asyncio.sleep(fault.seconds)
+            await arena.kafka.start()
+        case "cut":
+            await arena.twin.program({"rules": [{"fault": "cut-after", "share": fault.share}]})
+            await asyncio.sleep(fault.seconds)
+            await arena.twin.program({})
+        case "stall-kafka" | "stall-provider":
+            link = replica.kafka if fault.kind == "stall-kafka" else replica.provider
+            link.stall(fault.direction, late=fault.late)
+            await asyncio.sleep(fault.seconds)
+            link.release()
+        case "rolling":
+            for each in arena.replicas:
+                await each.terminate(fault.seconds)
+                await each.ready()
+
+
+def _befallen(arena: Arena, fault: Fault) -> Replica:
+    return arena.owner if fault.target == OWNER else arena.replicas[fault.target - 1]

@@ -1,0 +1,199 @@
+"""Where chaos takes place: a broker and a twin of its own, and replicas that reach both by proxies.
+
+Knows nothing of faults, nor of the load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import socket
+import string
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import yaml
+
+from service.demo.evidence import Outcomes, TwinPages
+from service.demo.kafka import LocalKafka
+from service.demo.processes import Process, ProcessFailed
+from service.demo.stage import Names
+from tests.chaos.faults import PROVIDER_SECONDS, SESSION_SECONDS
+from tests.chaos.replica import Replica, ended
+
+CALLS_PER_MINUTE = 6_000
+"""Low, so that a backlog of some seconds fills a window."""
+CALLS_MAX = 60
+"""Small batches, so that many are under way when something breaks."""
+SETTINGS: dict[str, dict[str, Any]] = {
+    "batching": {"calls_max": CALLS_MAX, "linger_seconds": 0.2},
+    # Many quick attempts: every fault heals, so no call may end unconfirmed.
+    "retry": {"attempts_max": 50, "backoff_seconds": 0.2, "backoff_max_seconds": 2.0},
+    "shutdown": {"drain_seconds": PROVIDER_SECONDS + 1},
+    "http": {"port": 0},
+}
+TWIN_OPTIONS = ("--latency-ms", "10-80", "--limit", str(CALLS_PER_MINUTE))
+PORTS = range(12_000, 20_000)
+"""Below the ports that systems give to outgoing connections: none of those may take a listener's
+port while the broker is down."""
+STOP_SECONDS_MAX = 10.0
+
+
+class Arena:
+    """Everything runs while the context lasts; `kafka` may be killed and started meanwhile."""
+
+    def __init__(self, replicas: int) -> None:
+        self.names = Names(f"chaos-{secrets.token_hex(4)}")
+        self.directory = Path()
+        self.keep_logs = False
+        """Set it to leave the logs in `directory` for whoever looks for a fault."""
+        self.kafka: LocalKafka
+        self.twin: TwinPages
+        self.outcomes: Outcomes
+        self.replicas: list[Replica] = []
+        self._count = replicas
+        self._direct, self._internal, self._controller, *self._behind = _free_ports(3 + replicas)
+        alphabet = string.ascii_letters + string.digits
+        self._security_id = "".join(secrets.choice(alphabet) for _ in range(64))
+        self._exits = AsyncExitStack()
+
+    @property
+    def bootstrap(self) -> str:
+        """The broker's address without a proxy, for the load and the oracle."""
+        return f"127.0.0.1:{self._direct}"
+
+    @property
+    def owner(self) -> Replica:
+        """Who took the lane over last."""
+        return max(self.replicas, key=lambda each: max((o.at for o in each.owned), default=""))
+
+    async def __aenter__(self) -> Self:
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{self.names.prefix}-"))
+        self._exits.callback(self._clear)
+        try:
+            await self._start()
+        except BaseException:
+            await self._exits.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._exits.aclose()
+
+    async def _start(self) -> None:
+        for number, port in enumerate(self._behind, 1):
+            replica = Replica(number, self.directory, self._security_id)
+            replica.kafka.upstream_port = port
+            for link in (replica.kafka, replica.provider):
+                await link.start()
+                self._exits.push_async_callback(link.stop)
+            self.replicas.append(replica)
+        self.kafka = LocalKafka(self.directory / "kafka", properties=self._listeners())
+        self._exits.push_async_callback(self.kafka.stop)
+        await self.kafka.start()
+        await self._start_twin()
+        await self._create_topics()
+        topics = self.names.topics
+        self.outcomes = Outcomes(self.bootstrap, topics["results"], topics["dead_letters"])
+        await self.outcomes.start()
+        self._exits.push_async_callback(self.outcomes.stop)
+        for replica in self.replicas:
+            self._exits.push_async_callback(_cancelled, asyncio.create_task(replica.run()))
+            self._exits.push_async_callback(replica.retire)
+        if not all([await replica.ready() for replica in self.replicas]):
+            raise ProcessFailed(f"a replica did not become ready; its log is in {self.directory}")
+
+    def _listeners(self) -> dict[str, str]:
+        """A listener for each replica, advertised as its proxy, and one without a proxy."""
+        listens = {
+            "DIRECT": self._direct,
+            "INTERNAL": self._internal,
+            **{
+                f"REPLICA{replica.number}": replica.kafka.upstream_port for replica in self.replicas
+            },
+        }
+        advertised = listens | {f"REPLICA{each.number}": each.kafka.port for each in self.replicas}
+        return {
+            "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
+            "listeners": _addresses({**listens, "CONTROLLER": self._controller}),
+            "advertised.listeners": _addresses(advertised),
+            "listener.security.protocol.map": ",".join(
+                f"{name}:PLAINTEXT" for name in (*listens, "CONTROLLER")
+            ),
+        }
+
+    async def _start_twin(self) -> None:
+        twin = await Process.start(
+            "twin",
+            ("twin", "--port", "0", *TWIN_OPTIONS),
+            self.directory / "twin.log",
+            {"TWIN_SECURITY_ID": self._security_id},
+        )
+        self._exits.push_async_callback(twin.stop, STOP_SECONDS_MAX)
+        url = await twin.said(r"twin ready on (\S+)\n")
+        self.twin = await self._exits.enter_async_context(TwinPages(url))
+        parts = urlsplit(url)
+        for replica in self.replicas:
+            replica.provider.upstream_port = parts.port or 0
+            behind = parts._replace(netloc=f"127.0.0.1:{replica.provider.port}").geturl()
+            replica.config.write_text(yaml.safe_dump(self._settings(replica.kafka.port, behind)))
+
+    def _settings(self, kafka_port: int, url: str) -> dict[str, Any]:
+        return SETTINGS | {
+            "kafka": {
+                "bootstrap_servers": f"127.0.0.1:{kafka_port}",
+                "group_id": self.names.prefix,
+                "topics": self.names.topics,
+                "session_timeout_seconds": SESSION_SECONDS,
+            },
+            "provider": {
+                "url": url,
+                "calls_per_minute": CALLS_PER_MINUTE,
+                "timeout_seconds": PROVIDER_SECONDS,
+            },
+        }
+
+    async def _create_topics(self) -> None:
+        create = await Process.start(
+            "topics create",
+            ("topics", "create", "--config", str(self.replicas[0].config)),
+            self.directory / "topics.log",
+            {"DISPATCHER_PROVIDER__SECURITY_ID": self._security_id},
+        )
+        if await ended(create):
+            raise ProcessFailed(f"topics create: {create.last_words}")
+
+    def _clear(self) -> None:
+        shutil.rmtree(
+            self.directory / "kafka" / "logs" if self.keep_logs else self.directory,
+            ignore_errors=True,
+        )
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _addresses(ports: dict[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
+
+
+def _free_ports(count: int) -> list[int]:
+    found: list[int] = []
+    while len(found) < count:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe:
+            if port not in found and probe.connect_ex(("127.0.0.1", port)):
+                found.append(port)
+    return found
