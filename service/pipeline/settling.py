@@ -48,7 +48,7 @@ PROVING_CODES = {201, 205, 209, 402}
 """Answers that show, like an acceptance does, that url, account and flow are right."""
 ACCOUNT_IS_RIGHT = {Scope.CALL, Scope.BATCH, Scope.FLOW}
 """An answer that speaks of no more than these has passed the account's checks."""
-UNTREATED = "look for a field of these calls that this flow does not take"
+MALFORMED_ADVICE = "look for a field of these calls that this flow does not take"
 
 
 class Settler:
@@ -232,7 +232,7 @@ class Settler:
                 self._later(batch, verdict)
             case Remedy.HOLD | Remedy.PROBE:
                 self._note(batch, verdict.attempt, counts=False)
-                hold = verdict.hold or Hold("flow", f"{verdict.message}; {UNTREATED}")
+                hold = verdict.hold or Hold("flow", f"{verdict.message}; {MALFORMED_ADVICE}")
                 self._hold(batch, hold, verdict.code)
                 self._sealer.mint_anew(batch)
                 self._requeue(batch, 0.0)
