@@ -10,10 +10,13 @@ from collections.abc import Iterable
 
 import msgspec
 
-PROBE_SECONDS = 30.0
-"""Until the first canary: long enough for a deploy, short enough for a glitch."""
+PROBE_SECONDS = 5.0
+"""Until the first canary: a provider's restart costs no more than this."""
 PROBE_SECONDS_MAX = 900.0
 """The interval doubles up to this, so that a dead account costs four requests an hour."""
+
+DOUBLINGS_MAX = 20
+"""So that the power stays a number."""
 
 Scope = tuple[str, str]
 """(`flow` or `account`, flow-id or account name)"""
@@ -53,10 +56,21 @@ class Holds:
             state = msgspec.structs.replace(
                 state, since_ms=earlier.since_ms, probes=earlier.probes + 1
             )
-        self._states[scope] = state
-        wait = min(PROBE_SECONDS_MAX, PROBE_SECONDS * 2**state.probes)
-        self._probe_at[scope] = now + wait
+        self._wait(state, now)
         return earlier is None
+
+    def _wait(self, state: HoldState, now: float) -> None:
+        scope = (state.scope, state.name)
+        self._states[scope] = state
+        doubled = PROBE_SECONDS * 2.0 ** min(state.probes, DOUBLINGS_MAX)
+        self._probe_at[scope] = now + min(PROBE_SECONDS_MAX, doubled)
+
+    def canary_failed(self, flow_id: str, account: str, now: float) -> None:
+        """Something of a held flow was sent and tells nothing: probe more seldom."""
+        for scope in (("flow", flow_id), ("account", account)):
+            state = self._states.get(scope)
+            if state is not None:
+                self._wait(msgspec.structs.replace(state, probes=state.probes + 1), now)
 
     def end(self, account: str, flow_id: str | None) -> list[HoldState]:
         """An answer shows that the account is all right, and the flow too unless it is None."""

@@ -185,8 +185,10 @@ class Ledger:
     def _seek_low(self) -> int:
         low = self._open.find(1, self._low)
         self._low = len(self._open) if low < 0 else low
-        if self._low > SPAN_BYTES_TRIMMED:
-            del self._open[: self._low]
-            self._base += self._low
-            self._low = 0
+        # What a restored ledger has not read again yet must stay.
+        cut = min(self._low, self._cursor - self._base)
+        if cut > SPAN_BYTES_TRIMMED:
+            del self._open[:cut]
+            self._base += cut
+            self._low -= cut
         return self._low

@@ -39,6 +39,8 @@ class Batch:
     """Loop time before which it must not be sent."""
     sent: bool = False
     """Whether this process, or an earlier owner, may have sent this mint."""
+    tried: bool = False
+    """Whether this owner has sent any mint of it."""
     durable_turn: int = 0
     """The turn that must be committed before the next send."""
     found: dict[Source, Record] = field(default_factory=dict)
@@ -77,12 +79,21 @@ class Batch:
 
     def expired(self, wall: float, today: int) -> bool:
         """Whether any of its calls must no longer be sent, or not with these bytes."""
-        if self.fill_day is not None and self.fill_day < today:
+        days = (self.fill_day, self.shift_day)
+        if any(day is not None and day < today for day in days):
             return True
         return any(call.expired(wall, today) for call in self.calls)
 
     @property
     def fill_day(self) -> int | None:
         """Ordinal of the day of the start-time that sealing filled in, if it did."""
-        fill_time = self.saved.recipe.fill_time
-        return None if fill_time is None else date.fromisoformat(fill_time[:10]).toordinal()
+        return _day(self.saved.recipe.fill_time)
+
+    @property
+    def shift_day(self) -> int | None:
+        """Ordinal of the day of the start-time that was moved, if one was."""
+        return _day(self.saved.recipe.shift_time)
+
+
+def _day(start_time: str | None) -> int | None:
+    return None if start_time is None else date.fromisoformat(start_time[:10]).toordinal()

@@ -113,6 +113,7 @@ class Lane:
             names.dead_letters,
             survey.partitions[names.dead_letters],
             survey.record_bytes_max[names.dead_letters],
+            survey.record_bytes_max[names.checkpoints],
             settings.kafka.group_id,
         )
         state = LaneState(
@@ -185,8 +186,7 @@ class Lane:
         """Step 3: make the takeover durable; returns when (CLOCK_BOOTTIME) a send may start."""
         predecessor = taken.predecessor
         stamp = await turns.commit()
-        own = predecessor is not None and predecessor.owner == self._world.owner
-        if predecessor is None or predecessor.released or own:
+        if predecessor is None or predecessor.released:
             send_after = taken.fenced_at
         else:
             send_after = taken.fenced_at + predecessor.lease_seconds
@@ -222,9 +222,10 @@ class Lane:
             return sender.circuit_until
         if not sender.room_to_seal(now, ()):
             return None
-        times = [state.batcher.next_ready_at(), state.holds.next_probe_at()]
-        # What is ready but may not go is looked at again when something changes.
-        return min((at for at in times if at is not None and at > now), default=None)
+        ready_at, probe_at = state.batcher.next_ready_at(), state.holds.next_probe_at()
+        # A canary that is due but has nothing to go with waits for the next event.
+        times = [ready_at, probe_at if probe_at is not None and probe_at > now else None]
+        return min((at for at in times if at is not None), default=None)
 
     @staticmethod
     def _after_turn(sender: Sender, reading: Reading) -> None:
@@ -241,6 +242,7 @@ class Lane:
         all_landed = await sender.drain(self._drain_seconds)
         turns.stop()
         await turning
+        sender.unseal()
         quiet = asyncio.get_running_loop().time() >= self._quiet_at
         await turns.commit(released=all_landed and quiet)
         self._tell("released")

@@ -58,25 +58,29 @@ class Reading:
             TopicsError: a position lies beyond its log's end (the topic was created anew).
         """
         while True:
-            partitions, room = self._wanted()
             try:
-                if not partitions:
-                    await self.bell.wait(FETCH_SECONDS)
-                    await self._add_partitions()
-                    continue
-                batches = await self._reader.fetch(
-                    partitions, min(room, FETCH_RECORDS_MAX), FETCH_SECONDS
-                )
-                for tp, records in batches.items():
-                    self._take(tp, records)
-                await self._add_partitions()
-            except RecordsGone:
-                await self._look_where_logs_begin(partitions)
+                await self._read_once()
             except BrokerUnavailable as error:
                 self._state.observer.tell(Trouble("read", str(error)))
                 await asyncio.sleep(TROUBLE_SECONDS)
             self._changed()
             await asyncio.sleep(0)
+
+    async def _read_once(self) -> None:
+        await self._add_partitions()
+        partitions, room = self._wanted()
+        if not partitions:
+            await self.bell.wait(FETCH_SECONDS)
+            return
+        try:
+            batches = await self._reader.fetch(
+                partitions, min(room, FETCH_RECORDS_MAX), FETCH_SECONDS
+            )
+        except RecordsGone:
+            await self._look_where_logs_begin(partitions)
+            return
+        for tp, records in batches.items():
+            self._take(tp, records)
 
     def _wanted(self) -> tuple[Collection[TopicPartition], int]:
         """Partitions that may be read, and how many records there is room for."""
@@ -85,10 +89,16 @@ class Reading:
             # Sealed batches are read again whatever the window: they were held before, too.
             return {(topic, partition) for topic, partition, _ in state.recovering}, 10**9
         room = events.window_events_max - state.held_events
-        if room <= 0 or state.held_bytes >= events.window_bytes_max:
+        full = state.held_bytes >= events.window_bytes_max or state.checkpoint_full(0.8)
+        if room <= 0 or full:
             return (), 0
         span_max = SPAN_PER_WINDOW * events.window_events_max // max(1, len(state.ledgers))
-        return [tp for tp, ledger in state.ledgers.items() if ledger.span < span_max], room
+        # What a predecessor had read already is read again, however far it had come.
+        return [
+            tp
+            for tp, ledger in state.ledgers.items()
+            if ledger.span < span_max or ledger.cursor < ledger.end
+        ], room
 
     def _take(self, tp: TopicPartition, records: Sequence[Record]) -> None:
         state = self._state
@@ -172,7 +182,6 @@ class Reading:
         count = self._reader.partition_count(topic)
         if count == self._partitions:
             return
-        self._partitions = count
         fresh = [
             (topic, partition)
             for partition in range(state.lane, count, state.lanes)
@@ -180,9 +189,10 @@ class Reading:
         ]
         if fresh:
             bounds = await self._reader.bounds(fresh)
+            await self._reader.add({tp: bounds[tp][0] for tp in fresh})
             for tp in fresh:
                 state.begin(tp, bounds[tp][0])
-            await self._reader.add({tp: bounds[tp][0] for tp in fresh})
+        self._partitions = count
 
 
 def check_end(tp: TopicPartition, position: int, end: int) -> None:

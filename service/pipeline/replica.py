@@ -52,11 +52,16 @@ class Replica:
                 await self._bell.wait()
             await self._drain()
         finally:
-            for task in self._tasks.values():
-                task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await self._drop_all()
             self.joined = False
             await self._election.leave()
+
+    async def _drop_all(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._tasks.clear()
+        self.lanes.clear()
 
     async def _join(self) -> None:
         while not self.draining:
@@ -91,6 +96,8 @@ class Replica:
                 del self._tasks[lane], self.lanes[lane]
                 self._world.observer.tell(LaneChanged(lane, "dropped"))
         if self._fenced:
+            # Whoever leaves the group gives up all its lanes, not only the one that was fenced.
+            await self._drop_all()
             self._fenced = False
             self._assigned = frozenset()
             await self._election.leave()

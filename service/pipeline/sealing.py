@@ -62,7 +62,14 @@ class Sealer:
         return msgspec.structs.replace(recipe, fill_time=start_time_at(self._clock.wall()))
 
     def _make(
-        self, flow_id: str, calls: Sequence[Call], recipe: Recipe, cause: Cause, *, before: int = -1
+        self,
+        flow_id: str,
+        calls: Sequence[Call],
+        recipe: Recipe,
+        cause: Cause,
+        *,
+        before: int = -1,
+        first_failed_ms: int | None = None,
     ) -> Batch:
         """`before`: attempts of the batch it is cut from, or -1 for fresh calls."""
         batch_id = f"{self._rng.getrandbits(64):016x}"
@@ -87,6 +94,7 @@ class Sealer:
             codec.sha256(body),
             recipe,
             attempts_before=max(0, before),
+            first_failed_ms=first_failed_ms,
         )
         batch = Batch(saved, sources, self._flows.account(flow_id), calls, body)
         self._state.open_batch(batch)
@@ -136,7 +144,12 @@ class Sealer:
         self._state.close_batch(batch)
         return [
             self._make(
-                batch.flow_id, part, batch.saved.recipe, Cause.CUT, before=batch.attempts_made
+                batch.flow_id,
+                part,
+                _unshifted(batch, part[0], day_of(self._clock.wall())),
+                Cause.CUT,
+                before=batch.attempts_made,
+                first_failed_ms=batch.saved.first_failed_ms,
             )
             for part in (batch.calls[:middle], batch.calls[middle:])
         ]
@@ -157,9 +170,16 @@ class Sealer:
         if not rest:
             return None
         if batch.attempts_made:
-            recipe = self._filled_now(batch.saved.recipe, rest)
+            recipe = self._filled_now(_unshifted(batch, rest[0], today), rest)
             before = batch.attempts_made
-            made = self._make(batch.flow_id, rest, recipe, Cause.CUT, before=before)
+            made = self._make(
+                batch.flow_id,
+                rest,
+                recipe,
+                Cause.CUT,
+                before=before,
+                first_failed_ms=batch.saved.first_failed_ms,
+            )
             made.durable_turn, made.due = state.turn + 1, batch.due
             return made
         now = asyncio.get_running_loop().time()
@@ -198,6 +218,14 @@ class Sealer:
             start_day=rebuilt.start_day,
             expires_at=rebuilt.expires_at,
         )
+
+
+def _unshifted(batch: Batch, first: Call, today: int) -> Recipe:
+    """The batch's recipe for other calls: a moved start-time is its first call's, on its day."""
+    recipe, day = batch.saved.recipe, batch.shift_day
+    if first is batch.calls[0] and (day is None or day >= today):
+        return recipe
+    return msgspec.structs.replace(recipe, shift_time=None)
 
 
 def _fragment(call: Call, recipe: Recipe) -> bytes:

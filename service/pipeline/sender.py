@@ -105,7 +105,7 @@ class Sender:
         """
         holds, account = self._state.holds, self._flows.account(flow_id)
         if not holds.holds(flow_id, account):
-            return True
+            return account in self.proven or self._may_try(account)
         if holds.probe_at(flow_id, account) > asyncio.get_running_loop().time():
             return False
         return not any(
@@ -113,15 +113,25 @@ class Sender:
             for batch in self._state.open.values()
         )
 
+    def _may_try(self, account: str) -> bool:
+        """Whether an unproven account may have another batch: one flies while one backs off."""
+        tried = 0
+        for batch in self._state.open.values():
+            if batch.account == account:
+                if not batch.sent:
+                    return False
+                tried += batch.tried
+        return self._flying_of.get(account, 0) == 0 and tried <= 1
+
     def room_to_seal(self, now: float, sealing: Sequence[Batch]) -> bool:
         """Whether one more batch may be sealed beside `sealing` (design.md, A call's way)."""
         state = self._state
-        if self._draining or now < self.circuit_until or len(state.open) >= OPEN_BATCHES_MAX:
+        if self._draining or now < self.circuit_until:
+            return False
+        if len(state.open) >= OPEN_BATCHES_MAX or state.checkpoint_full(0.6):
             return False
         unsent = [b for b in self._waiting if not b.sent and not self._held(b)]
         unsent += sealing
-        if not self.proven:
-            return not unsent and self.in_flight == 0
         if len(unsent) < AHEAD_AT_THE_LIMIT:
             return True
         if len(unsent) >= self._concurrency - self.in_flight:
@@ -232,7 +242,7 @@ class Sender:
 
     def _launch(self, batch: Batch, token: int, turns: Turns) -> None:
         self._waiting.remove(batch)
-        batch.sent = True
+        batch.sent = batch.tried = True
         self.in_flight += 1
         self._flying_of[batch.account] = self._flying_of.get(batch.account, 0) + 1
         if self._held(batch):
@@ -267,9 +277,11 @@ class Sender:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+        return not late
+
+    def unseal(self) -> None:
+        """What was never in a body before needs no trace: its calls will be batched afresh."""
         for batch in list(self._waiting):
-            # What was never in a body before needs no trace: its calls are batched afresh.
             if not batch.sent and not batch.attempts_made:
                 self._waiting.remove(batch)
                 self._state.close_batch(batch)
-        return not late

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from service.core.calls import Call
 from service.core.holds import HoldState
@@ -19,6 +20,7 @@ from service.core.verdicts import (
     Answer,
     Attempt,
     Duplicate,
+    End,
     Fate,
     Fates,
     History,
@@ -48,6 +50,8 @@ PROVING_CODES = {201, 205, 209, 402}
 """Answers that show, like an acceptance does, that url, account and flow are right."""
 ACCOUNT_IS_RIGHT = {Scope.CALL, Scope.BATCH, Scope.FLOW}
 """An answer that speaks of no more than these has passed the account's checks."""
+DOUBTS_MAX = 5
+"""Ambiguous attempts of a flow in a row, of whichever batches, that hold it or its account."""
 MALFORMED_ADVICE = "look for a field of these calls that this flow does not take"
 
 
@@ -65,6 +69,10 @@ class Settler:
         self._rng = rng
         self._unreached = 0
         """Attempts in a row that found no connection."""
+        self._doubts: dict[str, tuple[int, int]] = {}
+        """By flow: ambiguous attempts in a row, and the account's count of acceptances before."""
+        self._accepted: dict[str, int] = {}
+        """By account: batches of which something was accepted."""
         self._sender: Sender
         self._turns: Turns
 
@@ -83,8 +91,7 @@ class Settler:
             checksum_confirms=self._settings.provider.checksum_confirms,
         )
         days = [call.start_day for call in batch.calls if call.start_day is not None]
-        if batch.fill_day is not None:
-            days.append(batch.fill_day)
+        days += [day for day in (batch.fill_day, batch.shift_day) if day is not None]
         request = Request(
             [call.identifier for call in batch.calls],
             wall - seconds,
@@ -110,7 +117,7 @@ class Settler:
             self._release_holds(batch, None)
         match verdict:
             case Accepted() | Fates():
-                self._release_holds(batch, batch.flow_id)
+                self._note_accepted(batch, verdict)
                 self._by_fate(batch, verdict)
             case Unconfirmed():
                 self._end(batch, "unconfirmed", verdict.message, verdict.code)
@@ -195,8 +202,12 @@ class Settler:
             self._unreachable(batch)
             return
         counts = verdict.counts and not self._held(batch)
-        if verdict.hold is not None:
-            self._hold(batch, verdict.hold, verdict.code)
+        hold = verdict.hold or self._doubtful(batch, attempt, verdict.message)
+        if hold is not None:
+            self._hold(batch, hold, verdict.code)
+        else:
+            now = asyncio.get_running_loop().time()
+            self._state.holds.canary_failed(batch.flow_id, batch.account, now)
         spent_max = min(
             self._settings.retry.attempts_max,
             self._settings.retry.attempts_max
@@ -209,8 +220,21 @@ class Settler:
             return
         self._note(batch, attempt, counts=counts)
         wait = self._backoff(max(1, batch.saved.spent))
-        self._told_again(batch, "held" if verdict.hold else "ambiguous", wait)
+        self._told_again(batch, "held" if hold else "ambiguous", wait)
         self._requeue(batch, wait)
+
+    def _doubtful(self, batch: Batch, attempt: Attempt, message: str) -> Hold | None:
+        """The hold that too many ambiguous attempts of a flow in a row ask for."""
+        accepted = self._accepted.get(batch.account, 0)
+        count, since = self._doubts.get(batch.flow_id, (0, accepted))
+        count += attempt.end is not End.REFUSED
+        self._doubts[batch.flow_id] = (count, since)
+        if count < DOUBTS_MAX:
+            return None
+        del self._doubts[batch.flow_id]
+        scope: Literal["flow", "account"] = "flow" if accepted > since else "account"
+        text = f"{DOUBTS_MAX} attempts in a row without a clear answer; last: {message}"
+        return Hold(scope, text)
 
     def _refused(self, batch: Batch, verdict: Refused) -> None:
         single = len(batch.calls) == 1
@@ -284,6 +308,13 @@ class Settler:
         if self._state.holds.set(state, asyncio.get_running_loop().time()):
             fact = HoldChanged(hold.scope, name, active=True, reason=hold.text, code=code)
             self._state.observer.tell(fact)
+
+    def _note_accepted(self, batch: Batch, verdict: Accepted | Fates) -> None:
+        if isinstance(verdict, Fates) and all(f.kind != "accepted" for f in verdict.fates):
+            return
+        self._release_holds(batch, batch.flow_id)
+        self._doubts.pop(batch.flow_id, None)
+        self._accepted[batch.account] = self._accepted.get(batch.account, 0) + 1
 
     def _release_holds(self, batch: Batch, flow_id: str | None) -> None:
         """The answer shows that the account is all right, and the flow unless it is None."""

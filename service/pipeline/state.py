@@ -53,6 +53,7 @@ class Targets:
     dead_letters: str
     dead_letters_partitions: int
     dead_letter_bytes_max: int
+    checkpoint_bytes_max: int
     group_id: str
 
 
@@ -116,7 +117,7 @@ class LaneState:
     def hold_record(self, record: Record) -> None:
         """Count a record that is kept in memory from now on."""
         self.held_events += 1
-        self.held_bytes += len(record.value or b"") + len(record.key or b"")
+        self.held_bytes += _bytes_of(record)
 
     def refuse(self, record: Record, refused: EventRefused) -> None:
         """One event cannot become a call: its dead letter is its outcome."""
@@ -202,7 +203,11 @@ class LaneState:
             self.ledgers[tp].finish(done)
         self.held_events -= len(records)
         for record in records:
-            self.held_bytes -= len(record.value or b"") + len(record.key or b"")
+            self.held_bytes -= _bytes_of(record)
+
+    def checkpoint_full(self, share: float) -> bool:
+        """Whether the last checkpoint used more than this share of what its record may have."""
+        return self.checkpoint_bytes > share * self._targets.checkpoint_bytes_max
 
     # What a turn takes
 
@@ -234,3 +239,11 @@ class LaneState:
     def positions(self) -> Mapping[TopicPartition, int]:
         """The group's offsets, for lag tools."""
         return {tp: ledger.position for tp, ledger in self.ledgers.items()}
+
+
+def _bytes_of(record: Record) -> int:
+    """What of a record's size is upstream's choice."""
+    size = len(record.value or b"") + len(record.key or b"")
+    if record.headers:
+        size += sum(len(name) + len(value or b"") for name, value in record.headers)
+    return size

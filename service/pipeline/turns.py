@@ -150,11 +150,15 @@ class Turns:
         state.observer.tell(TurnCommitted(state.lane, state.turn, seconds, size, len(state.open)))
 
     async def _write(self, outgoing: Outgoing) -> int:
+        failures = 0
         while True:
+            if failures > 1:
+                await asyncio.sleep(RETAKE_SECONDS)
             began = self._clock.boot()
             try:
                 stamp = await self._writer.commit(outgoing)
             except CommitUnknown as error:
+                failures += 1
                 self._state.observer.tell(Trouble("commit", str(error)))
                 known = await self._find_out()
                 if known is not None:
@@ -183,6 +187,8 @@ class Turns:
 
     def _known(self, stored: Stored | None) -> int | None:
         last = checkpoints.decode(stored.value) if stored else None
+        if last is not None and last.migrating:
+            raise LaneFenced("the number of lanes is being changed")
         found = (last.owner, last.turn) if last else None
         if stored is not None and found == (self._owner, self._state.turn):
             return stored.timestamp_ms

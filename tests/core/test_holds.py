@@ -29,14 +29,23 @@ def test_an_accounts_hold_stops_all_its_flows_and_no_others() -> None:
 def test_canaries_go_at_growing_intervals() -> None:
     """A dead account must cost a few requests an hour, not thousands."""
     holds, now, waits = Holds((), 0.0), 0.0, []
-    for _ in range(8):
+    for _ in range(10):
         holds.set(ACCOUNT, now)
         waits.append(holds.probe_at("AbCd1234", "default") - now)
         now = holds.probe_at("AbCd1234", "default")
     assert waits[:3] == [PROBE_SECONDS, 2 * PROBE_SECONDS, 4 * PROBE_SECONDS]
     assert waits[-1] == PROBE_SECONDS_MAX
     assert holds.states()[0].since_ms == 1000
-    assert holds.states()[0].probes == 7
+    assert holds.states()[0].probes == 9
+
+
+def test_a_canary_without_a_clear_answer_is_followed_by_a_longer_wait() -> None:
+    """A provider that only times out must not be probed at the pace of its time limit."""
+    holds = Holds([FLOW], 0.0)
+    holds.canary_failed("AbCd1234", "default", 10.0)
+    assert holds.probe_at("AbCd1234", "default") == 10.0 + 2 * PROBE_SECONDS
+    holds.canary_failed("Other123", "default", 10.0)
+    assert holds.states()[0].probes == 1
 
 
 def test_one_canary_at_a_time() -> None:

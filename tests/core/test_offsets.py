@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from service.core.offsets import Ledger
+from service.core.offsets import SPAN_BYTES_TRIMMED, Ledger
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -99,6 +99,19 @@ def test_a_long_map_stays_small_in_a_checkpoint() -> None:
     ledger.read(range(300_000))
     ledger.finish(range(1, 300_000, 2))
     assert len(ledger.state().open_map) < 40_000
+
+
+def test_a_restored_ledger_keeps_what_it_has_not_read_again() -> None:
+    """Done offsets that were forgotten here would be taken for open ones, and placed twice."""
+    count = 3 * SPAN_BYTES_TRIMMED
+    ledger = Ledger("t", 0, 0)
+    ledger.read(range(count))
+    ledger.finish(range(1, count - 10))
+    heir = Ledger.restore(ledger.state())
+    assert heir.read(range(100)) == ([0], [])
+    heir.finish([0])
+    assert heir.position == count - 10
+    assert heir.read(range(100, count)) == (list(range(count - 10, count)), [])
 
 
 def test_a_damaged_map_is_refused() -> None:

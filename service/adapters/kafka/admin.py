@@ -145,11 +145,15 @@ async def add_partitions(client: AIOKafkaAdminClient, name: str, count: int) -> 
             await asyncio.sleep(NEWS_SECONDS)
 
 
+REBALANCING = {"PreparingRebalance", "CompletingRebalance"}
+"""States of a group in which the coordinator names no assignments."""
+
+
 async def members(client: AIOKafkaAdminClient, group_id: str) -> dict[str, set[tuple[str, int]]]:
     """The partitions that the group's coordinator counts as each client-id's, asked just now.
 
     Raises:
-        BrokerUnavailable: the broker did not answer.
+        BrokerUnavailable: the broker did not answer, or the group is rebalancing.
     """
 
     async def ask() -> Any:
@@ -161,6 +165,8 @@ async def members(client: AIOKafkaAdminClient, group_id: str) -> dict[str, set[t
 
     async with answered("asking for the group's members"):
         group = await _from_coordinator(ask)
+    if group[2] in REBALANCING:
+        raise BrokerUnavailable("the group is rebalancing: nobody's lanes are settled")
     owned: dict[str, set[tuple[str, int]]] = {}
     for member in group[5]:
         client_id, assignment = member[1], member[4]

@@ -68,7 +68,8 @@ class KafkaReader:
     async def add(self, positions: Mapping[Partition, int]) -> None:
         """See `Reader.add`."""
         fresh = {TopicPartition(*tp): offset for tp, offset in positions.items()}
-        known = {tp: await self._consumer.position(tp) for tp in self._consumer.assignment()}
+        async with answered("asking for the positions"):
+            known = {tp: await self._consumer.position(tp) for tp in self._consumer.assignment()}
         self._consumer.assign([*known, *fresh])
         for tp, offset in (known | fresh).items():
             self._consumer.seek(tp, offset)

@@ -24,6 +24,10 @@ CHECKPOINT_RECORD_BYTES = 4 * 1024 * 1024
 """`max.message.bytes` that a new checkpoints topic gets: room for windows raised later."""
 
 
+OUTCOME_BYTES_MIN = 600_000
+"""`max.message.bytes` that results and dead letters need: one produced batch (writer.py)."""
+
+
 def checkpoint_bytes_max(events: EventsSettings) -> int:
     """How large a checkpoint of these windows can become.
 
@@ -66,6 +70,9 @@ def faults(settings: Settings, topics: Mapping[str, TopicFacts], lanes: int) -> 
         for name in events
         if name in topics and "compact" in topics[name].settings["cleanup.policy"]
     ]
+    for name in (names.results, names.dead_letters):
+        if name in topics and int(topics[name].settings["max.message.bytes"]) < OUTCOME_BYTES_MIN:
+            found += [f"topic {name} needs max.message.bytes of at least {OUTCOME_BYTES_MIN}"]
     if names.checkpoints in topics:
         found += _checkpoints_faults(settings, topics[names.checkpoints])
     for name in (names.parked, names.overflow):

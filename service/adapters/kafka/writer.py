@@ -30,6 +30,12 @@ COMMIT_SECONDS = 15.0
 """A broker that was killed needs some of it to come back; after that the log is asked."""
 
 
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """Nobody waits for this send any more; its error is not news."""
+    if not future.cancelled():
+        future.exception()
+
+
 class KafkaWriter:
     """`Writer` on aiokafka."""
 
@@ -82,9 +88,12 @@ class KafkaWriter:
             for (topic, partition), writes in outgoing.writes.items():
                 await self._send(producer, topic, partition, writes, now_ms, sent)
             await self._send(producer, self._checkpoints, outgoing.lane, [checkpoint], now_ms, sent)
-        finally:
-            # A commit succeeds although a send in it failed, unless every future is looked at.
-            await asyncio.gather(*sent, return_exceptions=True)
+        except BaseException:
+            for future in sent:
+                future.add_done_callback(_look_at)
+            raise
+        # A commit succeeds although a send in it failed, unless every future is looked at.
+        await asyncio.gather(*sent)
         stamps = [future.result().timestamp for future in sent]
         if outgoing.offsets:
             await producer.send_offsets_to_transaction(
