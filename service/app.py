@@ -88,6 +88,7 @@ async def run(settings: Settings) -> None:
         await web.start()
         stack.push_async_callback(web.stop)
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(logs.loop_trouble)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, replica.stop)
         logs.started(settings, web.address)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
@@ -104,6 +104,12 @@ class Logs:
         """The process has drained and left."""
         self._say_buried()
         self._log.info("stopped")
+
+    def loop_trouble(self, _: object, context: Mapping[str, Any]) -> None:
+        """What asyncio would print with a traceback: a client's future that nobody awaits."""
+        error = context.get("exception")
+        name = type(error).__name__ if error is not None else ""
+        self._log.warning("loop_trouble", message=str(context.get("message")), error=name)
 
     def _event_refused(self, fact: EventRefusedFact) -> None:
         self._buried[fact.reason] += 1
