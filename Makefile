@@ -7,6 +7,10 @@ MAKEFLAGS += --no-print-directory
 EVENTS ?= 10000
 ARGS ?=
 WORKERS ?= 2
+SEEDS ?= 1000
+FROM ?= 0
+SEED ?=
+ROUNDS ?= 20
 
 BIN := .venv/bin
 PY := $(BIN)/python
@@ -19,7 +23,7 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka demo check test bench format lock clean
+.PHONY: help setup venv kafka demo check test chaos simulate bench format lock clean
 
 help: ## lists the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 14
@@ -51,6 +55,12 @@ check: venv ## format, lint, types, floors, packaging: all but the tests
 
 test: setup ## runs all tests on WORKERS=2 processes, on a real Kafka; more options in ARGS
 	@$(BIN)/pytest --quiet --numprocesses $(WORKERS) $(ARGS)
+
+chaos: setup ## breaks real processes for ROUNDS=20 rounds; SEED plays one run's faults again
+	@$(PY) -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+simulate: venv ## runs SEEDS=1000 worlds FROM=0 in virtual time, or SEED=n with its trace
+	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM)) $(ARGS)
 
 bench: setup ## measures CPU per call, calls per second and memory
 	@$(PY) -m bench $(ARGS)

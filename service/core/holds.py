@@ -94,6 +94,12 @@ class Holds:
         scopes = (("flow", flow_id), ("account", account))
         return max(self._probe_at.get(scope, 0.0) for scope in scopes)
 
+    def fresh_turn(self, flow_id: str, account: str) -> bool:
+        """Whether the next canary is to be one that is in no doubt: the two kinds take turns."""
+        scopes = (("flow", flow_id), ("account", account))
+        held = [self._states[scope].probes for scope in scopes if scope in self._states]
+        return bool(held) and max(held) % 2 == 1
+
     def next_probe_at(self) -> float | None:
         """When the next canary of any hold may go; None without holds."""
         return min(self._probe_at.values(), default=None)

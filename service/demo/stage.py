@@ -111,6 +111,7 @@ class Stage:
         twin_url: str,
         more: Mapping[str, Mapping[str, Any]] | None = None,
         python_options: Sequence[str] = (),
+        name: str = "dispatcher",
     ) -> Dispatcher:
         """Start `run` and wait until it is ready; `more` is configuration by section."""
         sections: dict[str, dict[str, Any]] = {
@@ -126,10 +127,10 @@ class Stage:
         }
         for section, fields in (more or {}).items():
             sections[section] = {**sections.get(section, {}), **fields}
-        config = self.directory / "dispatcher.yaml"
+        config = self.directory / f"{name}.yaml"
         config.write_text(yaml.safe_dump(sections))
         process = await self._start(
-            "dispatcher",
+            name,
             ("run", "--config", str(config)),
             {"DISPATCHER_PROVIDER__SECURITY_ID": self._security_id},
             STOP_SECONDS_MAX,

@@ -27,6 +27,8 @@ from service.ports import Clock, LimiterWaited, Provider
 
 OPEN_BATCHES_MAX = 2000
 """So that a checkpoint never outgrows its record; beyond it there are only resends."""
+FRESH_CANARY_SECONDS = 1.0
+"""For a canary in no doubt to be sealed, if there is a call for it, when it is its turn."""
 CLOCK_STEP_SECONDS = 0.01
 """A sleep may end early by the resolution of the loop's clock."""
 AHEAD_AT_THE_LIMIT = 2
@@ -101,15 +103,18 @@ class Sender:
     def may_seal(self, flow_id: str) -> bool:
         """Whether the flow's next batch may be sealed: its flow is not held, or it is the canary.
 
-        What is open already goes first: only where a hold has no batch to probe with is one made.
+        A canary is made only where the hold has no open batch that could be it, or has only
+        doubtful ones and it is the turn of another.
         """
         holds, account = self._state.holds, self._flows.account(flow_id)
         if not holds.holds(flow_id, account):
             return account in self.proven or self._may_try(account)
         if holds.probe_at(flow_id, account) > asyncio.get_running_loop().time():
             return False
+        fresh_turn, account_held = holds.fresh_turn(flow_id, account), holds.holds("", account)
         return not any(
-            batch.flow_id == flow_id or (batch.account == account and holds.holds("", account))
+            (batch.flow_id == flow_id or (batch.account == account and account_held))
+            and not (fresh_turn and batch.in_doubt)
             for batch in self._state.open.values()
         )
 
@@ -150,6 +155,8 @@ class Sender:
         due = max(batch.due, self.circuit_until)
         if self._held(batch):
             due = max(due, holds.probe_at(batch.flow_id, batch.account))
+            if batch.in_doubt and holds.fresh_turn(batch.flow_id, batch.account):
+                due += FRESH_CANARY_SECONDS
         return due
 
     def _slot(self, batch: Batch) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 
 from tests.chaos.arena import Arena
-from tests.chaos.faults import OWNER, Fault, Plan
+from tests.chaos.faults import EVERYONE, OWNER, Fault, Plan
+from tests.chaos.proxy import Link
 from tests.chaos.replica import Replica
 
 
@@ -21,7 +22,8 @@ async def act(arena: Arena, plan: Plan) -> None:
 
 async def _one(arena: Arena, fault: Fault) -> None:
     await asyncio.sleep(fault.at_seconds)
-    replica = _befallen(arena, fault)
+    befallen = _befallen(arena, fault)
+    replica = befallen[0]
     match fault.kind:
         case "kill":
             await replica.kill(fault.seconds)
@@ -37,16 +39,25 @@ async def _one(arena: Arena, fault: Fault) -> None:
             await arena.twin.program({"rules": [{"fault": "cut-after", "share": fault.share}]})
             await asyncio.sleep(fault.seconds)
             await arena.twin.program({})
-        case "stall-kafka" | "stall-provider":
-            link = replica.kafka if fault.kind == "stall-kafka" else replica.provider
-            link.stall(fault.direction, late=fault.late)
-            await asyncio.sleep(fault.seconds)
-            link.release()
+        case "stall-kafka":
+            await _stall([each.kafka for each in befallen], fault)
+        case "stall-provider":
+            await _stall([each.provider for each in befallen], fault)
         case "rolling":
             for each in arena.replicas:
                 await each.terminate(fault.seconds)
                 await each.ready()
 
 
-def _befallen(arena: Arena, fault: Fault) -> Replica:
-    return arena.owner if fault.target == OWNER else arena.replicas[fault.target - 1]
+async def _stall(links: list[Link], fault: Fault) -> None:
+    for link in links:
+        link.stall(fault.direction, late=fault.late)
+    await asyncio.sleep(fault.seconds)
+    for link in links:
+        link.release()
+
+
+def _befallen(arena: Arena, fault: Fault) -> list[Replica]:
+    if fault.target == EVERYONE:
+        return arena.replicas
+    return [arena.owner if fault.target == OWNER else arena.replicas[fault.target - 1]]

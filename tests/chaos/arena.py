@@ -37,7 +37,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "shutdown": {"drain_seconds": PROVIDER_SECONDS + 1},
     "http": {"port": 0},
 }
-TWIN_OPTIONS = ("--latency-ms", "10-80", "--limit", str(CALLS_PER_MINUTE))
+TWIN_OPTIONS = ("--latency-ms", "20-900", "--limit", str(CALLS_PER_MINUTE))
+"""Slow to answer, so that requests are under way whenever something breaks."""
 PORTS = range(12_000, 20_000)
 """Below the ports that systems give to outgoing connections: none of those may take a listener's
 port while the broker is down."""

@@ -23,6 +23,8 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 OWNER = 0
 """As a target: whoever owns the lane when the fault begins; replicas count from 1."""
+EVERYONE = -1
+"""As a target of a stall: no replica reaches the other side."""
 SECONDS: Mapping[Kind, tuple[float, float]] = {
     "kill": (0.0, 8.0),
     "freeze": (SESSION_SECONDS + 0.5, SESSION_SECONDS + 6.0),
@@ -38,11 +40,12 @@ LATE_SECONDS = (0.5, PROVIDER_SECONDS - 0.5)
 """The same where a stalled provider gets requests of senders that have gone. What arrives after its
 sender's time limit would be another matter: the window guard counts an attempt for as long as its
 sender can wait for it, and no longer."""
+NAMED = {OWNER: "the owner", EVERYONE: "everyone"}
 FAULTS_MAX = 3
 """At once; with more of them a round mostly waits for the broker."""
 BEGIN_SECONDS_MAX = 5.0
-RATES = (40, 80, 160)
-"""Events a second; the last is more than the limit lets through, so that windows are filled."""
+RATES = (40, 120, 300)
+"""Events a second; the last is three times the limit, so that windows are filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Fault:
 
     def __str__(self) -> str:
         """As it is printed: what, where, when, for how long."""
-        befallen = "the owner" if self.target == OWNER else f"replica {self.target}"
+        befallen = NAMED.get(self.target, f"replica {self.target}")
         how = {
             "broker": "",
             "rolling": "",
@@ -97,14 +100,15 @@ def draw(seed: int, number: int, replicas: int) -> Plan:
 
 def _fault(kind: Kind, rng: random.Random, replicas: int) -> Fault:
     late = rng.random() < 0.5
+    stall = kind in {"stall-kafka", "stall-provider"}
     return Fault(
         kind,
         at_seconds=round(rng.uniform(0.5, BEGIN_SECONDS_MAX), 1),
         seconds=round(rng.uniform(*_bounds(kind, late=late)), 1),
         # Mostly the owner: what befalls a standby is soon seen through.
-        target=rng.choice((OWNER, OWNER, *range(1, replicas + 1))),
+        target=rng.choice((EVERYONE if stall else OWNER, OWNER, rng.randint(1, replicas))),
         direction=rng.choice(("requests", "answers", "both")),
-        late=late and kind.startswith("stall"),
+        late=late and stall,
         share=round(rng.uniform(0.1, 0.6), 2),
     )
 

@@ -46,8 +46,10 @@ class Link:
         """Cut everything."""
         if self._server is not None:
             self._server.close()
-        for pair in list(self._pairs):
+        pairs = list(self._pairs)
+        for pair in pairs:
             pair.cut()
+        await asyncio.gather(*(pair.gone.wait() for pair in pairs))
 
     def stall(self, direction: Direction, *, late: bool) -> None:
         """Hold bytes back until `release`."""
@@ -78,6 +80,8 @@ class Pair:
     """A client's connection and its counterpart at the server."""
 
     def __init__(self, link: Link) -> None:
+        self.gone = asyncio.Event()
+        """Both connections have ended."""
         self._link = link
         self._client: asyncio.Transport | None = None
         self._server: asyncio.Transport | None = None
@@ -142,9 +146,14 @@ class Pair:
                 self._client.close()
         if self._client_gone and self._server_gone:
             self._link.parted(self)
+            self.gone.set()
 
     def cut(self) -> None:
         """End both connections at once."""
+        if self._server is None:
+            self._server_gone = True
+            if self._connecting is not None:
+                self._connecting.cancel()
         _reset(self._client)
         _reset(self._server)
 

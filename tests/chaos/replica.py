@@ -52,6 +52,8 @@ class Replica:
         self._directory = directory
         self._environment = {"DISPATCHER_PROVIDER__SECURITY_ID": security_id}
         self._lives: list[Process] = []
+        self._asked: Process | None = None
+        """The last life that was asked or made to end."""
         self._may_run = asyncio.Event()
         self._may_run.set()
         self._ending = asyncio.Lock()
@@ -65,7 +67,7 @@ class Replica:
                     continue
                 process = await self._start()
             await ended(process)
-            if self._may_run.is_set():
+            if process is not self._asked:
                 self._ended_by_itself(process)
                 await asyncio.sleep(RESTART_SECONDS)
 
@@ -89,6 +91,7 @@ class Replica:
         """End it at once; start it again after `seconds`."""
         async with self._ending:
             self._may_run.clear()
+            self._asked = self._lives[-1] if self._lives else None
             self._signal(signal.SIGKILL)
             await asyncio.sleep(seconds)
             self._may_run.set()
@@ -96,11 +99,20 @@ class Replica:
     async def terminate(self, seconds: float) -> None:
         """Ask it to drain and end; start it again `seconds` after its end."""
         async with self._ending:
-            self._may_run.clear()
-            if self._lives:
-                await self._lives[-1].stop(STOP_SECONDS_MAX)
+            await self._ask_to_end()
             await asyncio.sleep(seconds)
             self._may_run.set()
+
+    async def retire(self) -> None:
+        """Let it drain and end, for good."""
+        async with self._ending:
+            await self._ask_to_end()
+
+    async def _ask_to_end(self) -> None:
+        self._may_run.clear()
+        if self._lives:
+            self._asked = self._lives[-1]
+            await self._asked.stop(STOP_SECONDS_MAX)
 
     async def freeze(self, seconds: float) -> None:
         """Stop it where it is, and let it go on after `seconds`."""
@@ -111,13 +123,6 @@ class Replica:
         finally:
             if stopped and stopped[0].exit_code is None:
                 os.kill(stopped[0].pid, signal.SIGCONT)
-
-    async def retire(self) -> None:
-        """Let it drain and end, for good."""
-        async with self._ending:
-            self._may_run.clear()
-            if self._lives:
-                await self._lives[-1].stop(STOP_SECONDS_MAX)
 
     async def ready(self) -> bool:
         """Whether its newest life says so within `READY_SECONDS_MAX`."""
@@ -145,6 +150,15 @@ class Replica:
             ):
                 return await answer.text() if answer.ok else None
         return None
+
+    @property
+    def tracebacks(self) -> list[str]:
+        """Logs of its lives that hold one: an error that nobody foresaw."""
+        return [
+            f"a traceback is in {life.log_file}"
+            for life in self._lives
+            if "Traceback" in life.log_file.read_text(errors="replace")
+        ]
 
     @property
     def owned(self) -> list[Owned]:

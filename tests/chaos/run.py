@@ -21,6 +21,8 @@ from tests.chaos.faults import SESSION_SECONDS, draw
 from tests.chaos.load import Load
 
 WARM_UP_SECONDS = 3.0
+LOAD_SECONDS_MIN = 10.0
+"""Of a round, so that a takeover meets events that come meanwhile."""
 SETTLE_SECONDS_MAX = 150.0
 """From the last fault's end until each event has an outcome: a takeover, the provider's time
 limit, and a window that is full of recovered batches."""
@@ -28,6 +30,8 @@ TICK_SECONDS = 0.2
 MISSING_SHOWN_MAX = 10
 MARKED_SECONDS_MAX = 60.0
 MARKED_RATE = 40
+QUICK = {"latency-ms-min": 10, "latency-ms-max": 80}
+"""Answers within 100 ms, for which the time after SIGTERM is promised."""
 LEASE_SECONDS = SESSION_SECONDS * 0.9 - 1.0
 """As design.md has it: session timeout less a heartbeat and a second."""
 FRESH_AFTER_KILL_SECONDS_MAX = SESSION_SECONDS + LEASE_SECONDS + 5.0
@@ -65,6 +69,7 @@ class Chaos:
         self.trouble: list[str] = []
         """What else must not be, a line each."""
         self._arena = arena
+        self._told: set[str] = set()
         self._seed = seed
         self._tell = tell
         self._rng = random.Random(seed)
@@ -94,13 +99,13 @@ class Chaos:
         healed = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._load.publish(plan.events_per_second, healed))
-            await act(self._arena, plan)
+            await asyncio.gather(act(self._arena, plan), asyncio.sleep(LOAD_SECONDS_MIN))
             healed.set()
         acting = time.monotonic() - began
         good = await self._settle()
         self.report.rounds = number
         self._tell(
-            f"round {number}: {self.report.events - before} events, faults {acting:.1f} s, "
+            f"round {number}: {self.report.events - before} events, load {acting:.1f} s, "
             f"all {time.monotonic() - began:.1f} s, so far {self.report.as_json()}"
         )
         return good
@@ -140,8 +145,12 @@ class Chaos:
         # The lane's first owner took it over from nobody.
         report.takeovers = max(0, len(owned) - 1)
         for line in _offenders(found):
-            self._tell(line)
-        surprises = [line for replica in arena.replicas for line in replica.surprises]
+            if line not in self._told:
+                self._told.add(line)
+                self._tell(line)
+        surprises = [
+            line for replica in arena.replicas for line in (*replica.surprises, *replica.tracebacks)
+        ]
         self.trouble += [line for line in surprises if line not in self.trouble]
         return report.clean and not self.trouble
 
@@ -149,16 +158,16 @@ class Chaos:
         """Let all replicas end, and compare once more: nothing may come of it."""
         await asyncio.gather(*(replica.retire() for replica in self._arena.replicas))
         await self._judge()
-        summary = await self._arena.twin.summary()
+        seen = await self._arena.twin.summary()
         self._tell(
-            f"fullest minute at the provider: {summary.calls_per_sliding_minute_max} calls of "
-            f"{summary.calls_limit}; {summary.repeats_answered} resends were known by their checksum"
+            f"fullest minute at the provider: {seen.calls_per_sliding_minute_max} calls of "
+            f"{seen.calls_limit}; resends known by their checksum: {seen.repeats_answered}"
         )
 
     # How soon a fresh batch goes out
 
     async def _measure(self) -> None:
-        await asyncio.sleep(WARM_UP_SECONDS)
+        await self._arena.twin.program({"switches": QUICK})
         for what, mark, limit in (
             ("SIGTERM", "MarkTerm", FRESH_AFTER_TERM_SECONDS_MAX),
             ("kill -9", "MarkKill", FRESH_AFTER_KILL_SECONDS_MAX),
@@ -168,6 +177,7 @@ class Chaos:
                 f"from {what} of the owner to the first fresh batch at the provider: "
                 f"{seconds:.1f} s (at most {limit:.1f} s are promised)"
             )
+        await self._arena.twin.program({})
 
     async def _seconds_to_fresh(self, what: str, mark: str) -> float:
         """Under load; an event of the flow `mark` is published just after the end's begin."""

@@ -48,6 +48,17 @@ def test_a_canary_without_a_clear_answer_is_followed_by_a_longer_wait() -> None:
     assert holds.states()[0].probes == 1
 
 
+def test_doubtful_and_fresh_canaries_take_turns() -> None:
+    """A doubtful batch that never settles must not be the only canary of a flow that is well."""
+    holds = Holds([FLOW], 0.0)
+    turns = []
+    for _ in range(4):
+        turns.append(holds.fresh_turn("AbCd1234", "default"))
+        holds.canary_failed("AbCd1234", "default", 0.0)
+    assert turns == [False, True, False, True]
+    assert not holds.fresh_turn("Other123", "default")
+
+
 def test_one_canary_at_a_time() -> None:
     """Two canaries would double the doubt that a hold is there to bound."""
     holds = Holds((), 0.0)

@@ -7,95 +7,21 @@ its time is over, as aiokafka does. Knows nothing of what is written.
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from service.core.calls import Record
 from service.errors import BrokerUnavailable, CommitUnknown, LaneFenced, RecordsGone
 from service.ports import Outgoing, Stored, Survey, TopicPartition
 from service.settings import Settings
-from tests.simulation.group import Member
+from tests.simulation.election import SimElection
 from tests.simulation.kafka import RECORD_BYTES_MAX, Fenced, SimKafka
+from tests.simulation.link import CALL_SECONDS, Link
 
-CALL_SECONDS = 15.0
-"""For one exchange, and for a whole commit, as in the real adapter."""
 METADATA_SECONDS = 30.0
 """How late a partition that was added may be noticed."""
 BUSY_SECONDS = 0.02
 """aiokafka's wait while an earlier transaction is still ending."""
-
-
-@dataclass(slots=True)
-class Weather:
-    """How badly a client's connection to the broker fares; drawn anew for each world."""
-
-    slow_share: float = 0.0
-    """Of requests, those that take up to `slow_seconds`."""
-    slow_seconds: float = 0.0
-    commit_lost_share: float = 0.0
-    """Of commits, those whose answer is lost though the broker is up."""
-    short_reads: bool = False
-
-
-@dataclass(slots=True)
-class Link:
-    """One process's connection to the broker."""
-
-    kafka: SimKafka
-    rng: random.Random
-    weather: Weather = field(default_factory=Weather)
-    up: bool = True
-    heartbeats_up: bool = True
-
-    @property
-    def open(self) -> bool:
-        """Whether a request would arrive now."""
-        return self.up and self.kafka.up
-
-    def delay(self) -> float:
-        """Seconds that one way takes."""
-        weather, rng = self.weather, self.rng
-        if weather.slow_share and rng.random() < weather.slow_share:
-            return rng.random() * weather.slow_seconds
-        return rng.uniform(0.0005, 0.004)
-
-    async def ask(self, request: Callable[[], Any]) -> Any:
-        """The broker's answer; asks again until there is one.
-
-        Raises:
-            Fenced: that was the answer.
-        """
-        while True:
-            if self.open:
-                answer = self.kafka.loop.create_future()
-                self.kafka.loop.after(self.delay(), self._arrive, request, answer)
-                came, value = await answer
-                if came:
-                    if isinstance(value, Fenced):
-                        raise value
-                    return value
-            await asyncio.sleep(self.rng.uniform(0.1, 0.5))
-
-    def _arrive(self, request: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
-        if not self.open:
-            _give(answer, (False, None))
-            return
-        try:
-            value = request()
-        except Fenced as fenced:
-            value = fenced
-        self.kafka.loop.after(self.delay(), self._answer, answer, value)
-
-    def _answer(self, answer: asyncio.Future[Any], value: Any) -> None:
-        _give(answer, (self.open, value))
-
-
-def _give(future: asyncio.Future[Any], value: Any) -> None:
-    if not future.done():
-        future.set_result(value)
 
 
 class SimBroker:
@@ -207,7 +133,11 @@ class SimWriter:
             some = dict(list(writes.items())[: link.rng.randrange(len(writes))])
             kafka.loop.after(link.delay(), self._quietly, kafka.produce, epoch, -turn, some)
             raise TimeoutError
-        stamp = await link.ask(lambda: kafka.produce(self._id, epoch, turn, writes))
+        stamp = None
+        while stamp is None:
+            stamp = await link.ask(lambda: kafka.produce(self._id, epoch, turn, writes))
+            if stamp is None:
+                await asyncio.sleep(BUSY_SECONDS)
         if lost == "end":
             late = link.delay() + link.rng.choice((0.0, 0.0, 2.0, 10.0))
             kafka.loop.after(late, self._quietly, kafka.end, epoch, outgoing.offsets)
@@ -313,8 +243,9 @@ class SimReader:
     ) -> Mapping[TopicPartition, tuple[int, int]]:
         """See `Reader.bounds`."""
         logs = self._kafka.logs
-        found = await self._ask(lambda: {tp: (logs[tp].first, logs[tp].stable) for tp in partitions})
-        return found  # type: ignore[no-any-return]
+        return dict(
+            await self._ask(lambda: {tp: (logs[tp].first, logs[tp].stable) for tp in partitions})
+        )
 
     def known_end(self, partition: TopicPartition) -> int | None:
         """See `Reader.known_end`."""
@@ -331,64 +262,3 @@ class SimReader:
 
     async def stop(self) -> None:
         """See `Reader.stop`."""
-
-
-class SimElection:
-    """`Election` of one process."""
-
-    def __init__(
-        self, kafka: SimKafka, link: Link, client_id: str, session_seconds: float
-    ) -> None:
-        self._kafka = kafka
-        self._link = link
-        self._client_id = client_id
-        self._session_seconds = session_seconds
-        self._member: Member | None = None
-        self._on_lanes: Callable[[frozenset[int]], None] | None = None
-        self._told = -1
-        self._beater: asyncio.Task[None] | None = None
-        self._context = contextvars.copy_context()
-
-    async def join(self, on_lanes: Callable[[frozenset[int]], None]) -> None:
-        """See `Election.join`."""
-        try:
-            async with asyncio.timeout(CALL_SECONDS):
-                await self._link.ask(lambda: None)
-        except TimeoutError as error:
-            raise BrokerUnavailable("Kafka did not answer") from error
-        self._on_lanes = on_lanes
-        self._beater = asyncio.create_task(self._beat(), name="heartbeat")
-
-    async def _beat(self) -> None:
-        """Heartbeats, and the news that they bring."""
-        while True:
-            if self._link.open and self._link.heartbeats_up:
-                member = self._member
-                if member is None or not self._kafka.group.beat(member):
-                    await asyncio.sleep(self._link.delay())
-                    self._member = member = self._kafka.group.join(
-                        self._client_id, self._session_seconds, self._assigned
-                    )
-                elif member.generation > self._told and self._kafka.group.stable:
-                    self._tell(member)
-            await asyncio.sleep(self._session_seconds / 10)
-
-    def _assigned(self, member: Member) -> None:
-        """Outside of the process: the coordinator's answer is on its way."""
-        if self._link.open and self._beater is not None:
-            self._kafka.loop.call_soon(self._tell, member, context=self._context)
-
-    def _tell(self, member: Member) -> None:
-        if member is self._member and self._on_lanes is not None:
-            self._told = member.generation
-            self._on_lanes(member.partitions)
-
-    async def leave(self) -> None:
-        """See `Election.leave`."""
-        self._on_lanes = None
-        if self._beater is not None:
-            self._beater.cancel()
-            self._beater = None
-        member, self._member = self._member, None
-        if member is not None and self._link.open:
-            self._kafka.loop.after(self._link.delay(), self._kafka.group.leave, member)

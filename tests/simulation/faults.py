@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from tests.simulation.plan import reconfigured
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Process, SimWorld, Slot
+    from tests.simulation.process import Process, Slot
+    from tests.simulation.world import SimWorld
 
 STEPS_TO_CRASH_MAX = 80
 """A crash comes up to so many callbacks after its time, so at any await."""
@@ -182,4 +183,6 @@ class Faults:
         network = self._world.internet.network
         network.down = True
         self._world.note("provider", "cannot be reached")
-        self._world.loop.after(rng.choice((1.0, 5.0, 15.0)), lambda: setattr(network, "down", False))
+        self._world.loop.after(
+            rng.choice((1.0, 5.0, 15.0)), lambda: setattr(network, "down", False)
+        )

@@ -120,10 +120,10 @@ class SimKafka:
 
     def produce(
         self, producer: str, epoch: int, turn: int, writes: Mapping[TopicPartition, Sequence[Write]]
-    ) -> int:
+    ) -> int | None:
         """Write into the producer's transaction; the stamp of its last record in ms.
 
-        A repeat (`turn` is the same) changes nothing.
+        None: the one before is still ending. A repeat (`turn` is the same) changes nothing.
 
         Raises:
             Fenced: nothing was written.
@@ -133,6 +133,8 @@ class SimKafka:
         if (producer, epoch, turn) in self._stamps:
             return self._stamps[producer, epoch, turn]
         if current is None or current.fate is not Fate.OPEN:
+            if current is not None and current.logs:
+                return None
             current = self._current[producer] = Transaction(producer, epoch)
             self.loop.after(TRANSACTION_SECONDS_MAX, self._expire, current)
         stamp = 0

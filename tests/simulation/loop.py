@@ -109,18 +109,21 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     # What asyncio asks of a loop
 
     def time(self) -> float:
+        """Seconds, by the clock of the node that asks."""
         node = NODE.get()
         return self.now if node is None else self.now - node.lag
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        """See `asyncio.AbstractEventLoop`."""
         handle = SimHandle(callback, args, context, None)
         self._ready.append(handle)
         return handle
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        """See `asyncio.AbstractEventLoop`."""
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
         """At `when` by the clock of the node that asks."""
         handle = SimHandle(callback, args, context, when)
         node = handle.node
@@ -134,36 +137,42 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         heapq.heappush(self._timers, (self.now + seconds, next(self._numbers), handle))
 
     def create_future(self) -> asyncio.Future[Any]:
+        """See `asyncio.AbstractEventLoop`."""
         return asyncio.Future(loop=self)
 
     def create_task(
         self, coro: Any, *, name: str | None = None, context: Any = None
     ) -> asyncio.Task[Any]:
+        """See `asyncio.AbstractEventLoop`."""
         number = next(self._numbers)
         if context is None:
             return SimTask(coro, number, loop=self, name=name or f"task-{number}")
         return context.run(  # type: ignore[no-any-return]
-            lambda: SimTask(
-                coro, number, loop=self, name=name or f"task-{number}", context=context
-            )
+            lambda: SimTask(coro, number, loop=self, name=name or f"task-{number}", context=context)
         )
 
     def get_debug(self) -> bool:
+        """See `asyncio.AbstractEventLoop`."""
         return False
 
     def is_running(self) -> bool:
+        """See `asyncio.AbstractEventLoop`."""
         return not self._closed
 
     def is_closed(self) -> bool:
+        """See `asyncio.AbstractEventLoop`."""
         return self._closed
 
     def close(self) -> None:
+        """See `asyncio.AbstractEventLoop`."""
         self._closed = True
 
     def default_exception_handler(self, context: Any) -> None:
+        """See `asyncio.AbstractEventLoop`."""
         self.call_exception_handler(context)
 
     def call_exception_handler(self, context: Any) -> None:
+        """Remember what nobody caught: no world may have any."""
         self.failures.append(f"{context.get('message')}: {context.get('exception')!r}")
 
     # Running
@@ -252,6 +261,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         try:
             for node in nodes:
                 node.dead = False
+                node.crash_in = None
                 self.resume(node)
             for _ in range(100):
                 tasks = [t for t in asyncio.all_tasks(self) if isinstance(t, SimTask)]
@@ -265,5 +275,3 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                     self._step()
         finally:
             asyncio._set_running_loop(None)  # noqa: SLF001
-
-

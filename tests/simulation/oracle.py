@@ -201,8 +201,9 @@ class Oracle:
                 return
         if "d" in cases and identity in self.lied:
             self.findings.exceptions["d"] += 1
-        elif "c" in cases and b"bad" in identity[1][0]:
-            self.findings.exceptions["c"] += 1
+        elif cases.intersection("cd") and b"bad" in identity[1][0]:
+            # One of a batch whose other calls were taken, and the answer that said so is lost.
+            self.findings.exceptions["c" if "c" in cases else "d"] += 1
         elif "f" in cases and len(sources) > 1:
             self.findings.exceptions["f"] += 1
         elif "g" in cases and identity in self.late:

@@ -96,7 +96,9 @@ class Upstream:
         for event in events:
             copies = event.valid and self._rng.random() < 0.05
             found.append(
-                Event(event.number, event.flow_id, event.identifier, event.value, event.valid, copies)
+                Event(
+                    event.number, event.flow_id, event.identifier, event.value, event.valid, copies
+                )
             )
             if copies:
                 found.append(found[-1])

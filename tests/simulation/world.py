@@ -11,30 +11,30 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from service.app import make_intake
-from service.pipeline.flows import Flows
+from service.pipeline.flows import Flows, make_intake
 from service.pipeline.lane import World
 from service.pipeline.replica import Replica
-from service.ports import Fact
 from service.settings import Settings
 from service.twin.behaviour import Decision, Twin
 from service.twin.options import Options, with_switches
-from tests.simulation.clients import Link, SimBroker, Weather
+from tests.simulation.clients import SimBroker
 from tests.simulation.faults import schedule
 from tests.simulation.kafka import SimKafka
+from tests.simulation.link import Link, Weather
 from tests.simulation.log import Transaction
 from tests.simulation.loop import NODE, Node, Stuck, VirtualLoop
 from tests.simulation.oracle import Oracle
 from tests.simulation.plan import SECURITY_IDS, Plan, draw
+from tests.simulation.process import Process, SimClock, Slot, Tracer
 from tests.simulation.provider import Internet, Network, SimProvider, Wire
 from tests.simulation.upstream import Upstream
 
 QUIET_SECONDS = 30.0
 """After the last outcome, for what might still come."""
-BOOT_SECONDS = 1_000.0
+STOP_SECONDS_MAX = 120.0
 
 
 @dataclass(slots=True)
@@ -54,64 +54,13 @@ class Report:
     outcomes: dict[str, int]
 
 
-class SimClock:
-    """`Clock` of one process; `skew` is how wrong its wall clock is."""
-
-    def __init__(self, world: SimWorld) -> None:
-        self._world = world
-        self.skew = 0.0
-
-    def boot(self) -> float:
-        """See `Clock.boot`."""
-        return self._world.loop.now + BOOT_SECONDS
-
-    def wall(self) -> float:
-        """See `Clock.wall`."""
-        return self._world.wall() + self.skew
-
-
-@dataclass(slots=True)
-class Process:
-    """One life of a replica."""
-
-    node: Node
-    link: Link
-    clock: SimClock
-    context: contextvars.Context
-    replica: Replica | None = None
-    ended: bool = False
-
-
-@dataclass(slots=True)
-class Slot:
-    """A place for a replica, as a deployment keeps it filled."""
-
-    number: int
-    lives: int = 0
-    settings: dict[str, Any] = field(default_factory=dict)
-    process: Process | None = None
-
-
-class Observer:
-    """Writes every fact into the trace."""
-
-    def __init__(self, world: SimWorld, name: str) -> None:
-        self._world = world
-        self._name = name
-
-    def tell(self, fact: Fact) -> None:
-        """See `Observer.tell`."""
-        if self._world.verbose:
-            self._world.note(self._name, repr(fact))
-
-
 class SimWorld:
     """Everything of one seed."""
 
     def __init__(self, plan: Plan, *, verbose: bool = False) -> None:
         self.plan = plan
         self.verbose = verbose
-        self.loop = VirtualLoop()
+        self.loop = VirtualLoop()  # type: ignore[abstract]  # the rest is IO
         self.trace: list[str] = []
         self.slots = [Slot(number, settings=plan.settings) for number in range(plan.replicas)]
         self.closing = False
@@ -155,6 +104,10 @@ class SimWorld:
         if self.verbose:
             self.trace.append(line)
 
+    def _told(self, who: str, what: str) -> None:
+        if self.verbose:
+            self.note(who, what)
+
     # What the world sees
 
     def _committed(self, transaction: Transaction) -> None:
@@ -189,12 +142,15 @@ class SimWorld:
         context.run(NODE.set, node)
         rng = self.plan.rng(node.name)
         link = Link(self.kafka, rng, self.plan.weather)
-        slot.process = process = Process(node, link, SimClock(self), context)
+        slot.process = process = Process(
+            node, link, SimClock(lambda: self.loop.now, self.wall), context
+        )
         if "clock" in self.plan.kinds:
             process.clock.skew = self._rng.uniform(-2.0, 2.0)
         settings = self._settings(slot.settings)
         self.note(node.name, "starts")
-        self.loop.create_task(self._run(slot, process, settings, rng), context=context)
+        life = self._run(slot, process, settings, rng)
+        process.task = self.loop.create_task(life, context=context)
 
     async def _run(
         self, slot: Slot, process: Process, settings: Settings, rng: random.Random
@@ -207,7 +163,7 @@ class SimWorld:
             broker,
             SimProvider(self.internet, process.node, settings.provider.timeout_seconds),
             process.clock,
-            Observer(self, name),
+            Tracer(self._told, name),
             rng,
             f"{rng.getrandbits(64):016x}",
             make_intake(settings, flows),
@@ -224,7 +180,7 @@ class SimWorld:
             self.loop.after(self._rng.uniform(0.5, 3.0), self.start, slot)
 
     def kill(self, slot: Slot, down_seconds: float) -> None:
-        """kill -9, and a new process after a while."""
+        """Do as kill -9 does, and a new process after a while."""
         process = slot.process
         if process is None or process.node.dead or process.ended:
             return
@@ -278,7 +234,9 @@ class SimWorld:
         await asyncio.sleep(self.plan.fault_seconds)
         self.heal()
         deadline = self.loop.now + self.plan.patience_seconds
-        while (self.oracle.missing or not self.upstream.done) and self.loop.now < deadline:
+        while (  # noqa: ASYNC110 - whether a world is done is cheaper asked twice a second than told
+            self.oracle.missing or not self.upstream.done
+        ) and self.loop.now < deadline:
             await asyncio.sleep(0.5)
         await asyncio.sleep(QUIET_SECONDS)
         self.closing = True
@@ -310,12 +268,10 @@ class SimWorld:
         """SIGTERM for all: they must end, and must end nothing twice."""
         for slot in self.slots:
             self.stop(slot)
-        deadline = self.loop.now + 120.0
-        while any(slot.process and not slot.process.ended for slot in self.slots):
-            if self.loop.now > deadline:
-                self.oracle.wrong("a process did not end within two minutes of SIGTERM")
-                return
-            await asyncio.sleep(0.5)
+        lives = [slot.process.task for slot in self.slots if slot.process and slot.process.task]
+        _, late = await asyncio.wait(lives, timeout=STOP_SECONDS_MAX)
+        if late:
+            self.oracle.wrong(f"a process did not end within {STOP_SECONDS_MAX} s of SIGTERM")
 
     def _unwind(self) -> None:
         self.closing = True

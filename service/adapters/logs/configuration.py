@@ -50,6 +50,9 @@ def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:
     root.setLevel(level)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    if level > logging.DEBUG:
+        # Whatever matters of it comes back as an error of ours, in a line of its own.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def secrets_of(settings: BaseModel) -> Iterator[str]:
