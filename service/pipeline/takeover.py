@@ -61,12 +61,15 @@ async def take_over(
         LaneFenced, BrokerUnavailable, CommitUnknown: try again if the lane is still wanted.
         TopicsError, CheckpointUnreadable: the lane must not run; the text names the way out.
     """
+    # Asked before the fence: an owner that had committed offsets by now had its checkpoint
+    # committed with them, so what is read behind the fence must show it. Offsets that are seen
+    # only later prove nothing about this lane.
+    survey = await broker.survey()
     writer = broker.writer(lane)
     try:
         await writer.start()
         fenced_at = clock.boot()
         stored = await broker.last_checkpoint(lane)
-        survey = await broker.survey()
         predecessor = checkpoints.decode(stored.value) if stored else None
         state = make_state(survey, predecessor)
         if predecessor is None:
