@@ -25,12 +25,13 @@ from service.adapters.logs import Logs
 from service.adapters.metrics import Metrics
 from service.adapters.provider import HttpProvider
 from service.adapters.web import WebServer
+from service.core.facts import Fact
 from service.errors import ConfigurationError, DispatcherError
 from service.pipeline.flows import Flows, make_intake
 from service.pipeline.lane import World
 from service.pipeline.replica import Replica
 from service.pipeline.status import status_of
-from service.ports import Fact, Observer
+from service.ports import Observer
 from service.settings import Settings
 
 CONNECT_SECONDS = 5.0

@@ -13,6 +13,7 @@ from typing import Any
 
 from service.core.batching import Batcher
 from service.core.checkpoint import Checkpoint
+from service.core.facts import LaneChanged
 from service.core.holds import Holds
 from service.core.intake import Intake
 from service.errors import DispatcherError, TopicsError
@@ -25,7 +26,7 @@ from service.pipeline.settling import Settler
 from service.pipeline.state import LaneState, Targets
 from service.pipeline.takeover import Taken, count_what_was_sent, take_over
 from service.pipeline.turns import TurnHooks, Turns
-from service.ports import Broker, Clock, LaneChanged, Observer, Provider, Reader, Survey
+from service.ports import Broker, Clock, Observer, Provider, Reader, Survey
 from service.settings import Settings
 
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 
 from service.core.calls import Record
+from service.core.facts import EventsRead, Trouble
 from service.core.intake import Intake
 from service.core.outcomes import Failure
 from service.errors import BrokerUnavailable, EventRefused, RecordsGone, TopicsError
@@ -16,7 +17,7 @@ from service.pipeline.batch import Batch
 from service.pipeline.bell import Bell
 from service.pipeline.sealing import Sealer, with_history
 from service.pipeline.state import LaneState
-from service.ports import EventsRead, Reader, TopicPartition, Trouble
+from service.ports import Reader, TopicPartition
 
 FETCH_RECORDS_MAX = 1000
 """Of one fetch: some 10 ms of work, so that answers and heartbeats are not kept waiting."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from service.core.facts import LaneChanged, Trouble
 from service.errors import BrokerUnavailable, CommitUnknown, DispatcherError, LaneFenced
 from service.pipeline.bell import Bell
 from service.pipeline.lane import Lane, World
-from service.ports import Election, LaneChanged, Trouble
+from service.ports import Election
 
 RETRY_SECONDS = 1.0
 """Between two tries of a takeover, or of joining the group, while the broker is away."""

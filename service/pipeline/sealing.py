@@ -17,13 +17,14 @@ from service.core.batching import Cause, Draft
 from service.core.calls import Call, Record
 from service.core.checkpoint import OpenBatch, pack_sources
 from service.core.codec import Recipe
+from service.core.facts import BatchSealed
 from service.core.outcomes import Failure
 from service.core.times import day_of, moved, start_time_at
 from service.errors import EventRefused
 from service.pipeline.batch import Batch, mint_id
 from service.pipeline.flows import Flows
 from service.pipeline.state import LaneState
-from service.ports import BatchSealed, Clock
+from service.ports import Clock
 
 
 class Sealer:

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiolimiter import AsyncLimiter
 
+from service.core.facts import LimiterWaited
 from service.core.holds import Holds
 from service.core.outcomes import Failure
 from service.core.rate import Wait
@@ -23,7 +24,7 @@ from service.pipeline.flows import Flows
 from service.pipeline.sealing import with_history
 from service.pipeline.state import LaneState
 from service.pipeline.turns import Turns
-from service.ports import Clock, LimiterWaited, Provider
+from service.ports import Clock, Provider
 
 OPEN_BATCHES_MAX = 2000
 """So that a checkpoint never outgrows its record; beyond it there are only resends."""
@@ -50,9 +51,6 @@ class Sender:
     ) -> None:
         self.bell = Bell()
         self.in_flight = 0
-        self.proven: set[str] = set()
-        """Accounts of which something was accepted since the start or their last hold: until then
-        one batch at a time flies, so that a wrong URL costs a batch of doubt, not a backlog."""
         self.circuit_until = 0.0
         """Loop time before which nothing is sent: the provider cannot be reached, or asked to."""
         self._state = state
@@ -108,7 +106,7 @@ class Sender:
         """
         holds, account = self._state.holds, self._flows.account(flow_id)
         if not holds.holds(flow_id, account):
-            return account in self.proven or self._may_try(account)
+            return account in self._state.proven or self._may_try(account)
         if holds.probe_at(flow_id, account) > asyncio.get_running_loop().time():
             return False
         fresh_turn, account_held = holds.fresh_turn(flow_id, account), holds.holds("", account)
@@ -160,7 +158,7 @@ class Sender:
         return due
 
     def _slot(self, batch: Batch) -> bool:
-        if batch.account not in self.proven or self._held(batch):
+        if batch.account not in self._state.proven or self._held(batch):
             return self._flying_of.get(batch.account, 0) == 0
         return self.in_flight < self._concurrency
 

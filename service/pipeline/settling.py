@@ -10,17 +10,15 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 from service.core.calls import Call
-from service.core.holds import HoldState
+from service.core.facts import RequestEnded, RetryPlanned
 from service.core.outcomes import Acceptance, Failure
 from service.core.verdicts import (
     Accepted,
     Answer,
     Attempt,
     Duplicate,
-    End,
     Fate,
     Fates,
     History,
@@ -32,7 +30,6 @@ from service.core.verdicts import (
     Request,
     Response,
     RetrySame,
-    Scope,
     Shift,
     Unconfirmed,
     Verdict,
@@ -43,15 +40,10 @@ from service.pipeline.flows import Flows
 from service.pipeline.sealing import Sealer, with_history
 from service.pipeline.sender import Sender
 from service.pipeline.state import LaneState
+from service.pipeline.trust import Trust
 from service.pipeline.turns import Turns
-from service.ports import Clock, HoldChanged, RequestEnded, RetryPlanned
+from service.ports import Clock
 
-PROVING_CODES = {201, 205, 209, 402}
-"""Answers that show, like an acceptance does, that url, account and flow are right."""
-ACCOUNT_IS_RIGHT = {Scope.CALL, Scope.BATCH, Scope.FLOW}
-"""An answer that speaks of no more than these has passed the account's checks."""
-DOUBTS_MAX = 5
-"""Ambiguous attempts of a flow in a row, of whichever batches, that hold it or its account."""
 MALFORMED_ADVICE = "look for a field of these calls that this flow does not take"
 
 
@@ -69,10 +61,7 @@ class Settler:
         self._rng = rng
         self._unreached = 0
         """Attempts in a row that found no connection."""
-        self._doubts: dict[str, tuple[int, int]] = {}
-        """By flow: ambiguous attempts in a row, and the account's count of acceptances before."""
-        self._accepted: dict[str, int] = {}
-        """By account: batches of which something was accepted."""
+        self._trust = Trust(state)
         self._sender: Sender
         self._turns: Turns
 
@@ -110,14 +99,9 @@ class Settler:
     def _apply(self, batch: Batch, verdict: Verdict) -> None:
         if verdict.pause is not None:
             self._pause(verdict.pause)
-        proves = isinstance(verdict, Accepted | Fates) or verdict.code in PROVING_CODES
-        if proves:
-            self._sender.proven.add(batch.account)
-        if proves or verdict.scope in ACCOUNT_IS_RIGHT:
-            self._release_holds(batch, None)
+        self._trust.learn(batch, verdict)
         match verdict:
             case Accepted() | Fates():
-                self._note_accepted(batch, verdict)
                 self._by_fate(batch, verdict)
             case Unconfirmed():
                 self._end(batch, "unconfirmed", verdict.message, verdict.code)
@@ -201,13 +185,12 @@ class Settler:
         if attempt is None:
             self._unreachable(batch)
             return
-        counts = verdict.counts and not self._held(batch)
-        hold = verdict.hold or self._doubtful(batch, attempt, verdict.message)
+        counts = verdict.counts and not self._trust.held(batch)
+        hold = verdict.hold or self._trust.doubtful(batch, attempt, verdict.message)
         if hold is not None:
-            self._hold(batch, hold, verdict.code)
+            self._trust.hold(batch, hold, verdict.code)
         else:
-            now = asyncio.get_running_loop().time()
-            self._state.holds.canary_failed(batch.flow_id, batch.account, now)
+            self._trust.canary_failed(batch)
         spent_max = min(
             self._settings.retry.attempts_max,
             self._settings.retry.attempts_max
@@ -222,19 +205,6 @@ class Settler:
         wait = self._backoff(max(1, batch.saved.spent))
         self._told_again(batch, "held" if hold else "ambiguous", wait)
         self._requeue(batch, wait)
-
-    def _doubtful(self, batch: Batch, attempt: Attempt, message: str) -> Hold | None:
-        """The hold that too many ambiguous attempts of a flow in a row ask for."""
-        accepted = self._accepted.get(batch.account, 0)
-        count, since = self._doubts.get(batch.flow_id, (0, accepted))
-        count += attempt.end is not End.REFUSED
-        self._doubts[batch.flow_id] = (count, since)
-        if count < DOUBTS_MAX:
-            return None
-        del self._doubts[batch.flow_id]
-        scope: Literal["flow", "account"] = "flow" if accepted > since else "account"
-        text = f"{DOUBTS_MAX} attempts in a row without a clear answer; last: {message}"
-        return Hold(scope, text)
 
     def _refused(self, batch: Batch, verdict: Refused) -> None:
         single = len(batch.calls) == 1
@@ -257,15 +227,15 @@ class Settler:
             case Remedy.HOLD | Remedy.PROBE:
                 self._note(batch, verdict.attempt, counts=False)
                 hold = verdict.hold or Hold("flow", f"{verdict.message}; {MALFORMED_ADVICE}")
-                self._hold(batch, hold, verdict.code)
+                self._trust.hold(batch, hold, verdict.code)
                 self._sealer.mint_anew(batch)
                 self._requeue(batch, 0.0)
 
     def _later(self, batch: Batch, verdict: Refused) -> None:
-        counts = verdict.remedy is Remedy.BACK_OFF and not self._held(batch)
+        counts = verdict.remedy is Remedy.BACK_OFF and not self._trust.held(batch)
         self._note(batch, verdict.attempt, counts=counts)
         if counts and batch.saved.spent >= self._settings.retry.attempts_max:
-            self._hold(batch, Hold("flow", verdict.message), verdict.code)
+            self._trust.hold(batch, Hold("flow", verdict.message), verdict.code)
         wait = self._backoff(max(1, batch.saved.spent))
         self._told_again(batch, "refused", wait)
         self._sealer.mint_anew(batch)
@@ -294,35 +264,6 @@ class Settler:
     def _rest(self, seconds: float) -> None:
         until = asyncio.get_running_loop().time() + seconds
         self._sender.circuit_until = max(self._sender.circuit_until, until)
-
-    # Holds
-
-    def _held(self, batch: Batch) -> bool:
-        return self._state.holds.holds(batch.flow_id, batch.account)
-
-    def _hold(self, batch: Batch, hold: Hold, code: int | None) -> None:
-        name = batch.flow_id if hold.scope == "flow" else batch.account
-        if hold.scope == "account":
-            self._sender.proven.discard(batch.account)
-        state = HoldState(hold.scope, name, hold.text, self._state.now_ms(), code)
-        if self._state.holds.set(state, asyncio.get_running_loop().time()):
-            fact = HoldChanged(hold.scope, name, active=True, reason=hold.text, code=code)
-            self._state.observer.tell(fact)
-
-    def _note_accepted(self, batch: Batch, verdict: Accepted | Fates) -> None:
-        if isinstance(verdict, Fates) and all(f.kind != "accepted" for f in verdict.fates):
-            return
-        self._release_holds(batch, batch.flow_id)
-        self._doubts.pop(batch.flow_id, None)
-        self._accepted[batch.account] = self._accepted.get(batch.account, 0) + 1
-
-    def _release_holds(self, batch: Batch, flow_id: str | None) -> None:
-        """The answer shows that the account is all right, and the flow unless it is None."""
-        for hold in self._state.holds.end(batch.account, flow_id):
-            fact = HoldChanged(
-                hold.scope, hold.name, active=False, reason=hold.reason, code=hold.code
-            )
-            self._state.observer.tell(fact)
 
     # What is told
 

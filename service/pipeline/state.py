@@ -12,22 +12,14 @@ from dataclasses import dataclass, field
 from service.core.batching import Batcher
 from service.core.calls import Call, Record
 from service.core.checkpoint import VERSION, Checkpoint
+from service.core.facts import CallsEnded, EventRefusedFact, EventsLost, Fact
 from service.core.holds import Holds
 from service.core.offsets import Ledger
 from service.core.outcomes import Acceptance, Failure, dead_letter, results
 from service.core.rate import WindowGuard
 from service.errors import EventRefused
 from service.pipeline.batch import Batch, Source
-from service.ports import (
-    CallsEnded,
-    Clock,
-    EventRefusedFact,
-    EventsLost,
-    Fact,
-    Observer,
-    TopicPartition,
-    Write,
-)
+from service.ports import Clock, Observer, TopicPartition, Write
 from service.settings import Settings
 
 
@@ -89,6 +81,9 @@ class LaneState:
         """Source records of recovered batches that have not been read again yet."""
         self.outbox = Outbox()
         self.turn = 0
+        self.proven: set[str] = set()
+        """Accounts of which something was accepted since the start or their last hold: until then
+        one batch at a time flies, so that a wrong URL costs a batch of doubt, not a backlog."""
         self.shifting: set[str] = set()
         """Accounts for which a tail is not enough to make bytes new."""
         self.ends: dict[TopicPartition, int] = {}

@@ -13,20 +13,12 @@ from dataclasses import dataclass
 import msgspec
 
 from service.core import checkpoint as checkpoints
+from service.core.facts import Trouble, TurnCommitted
 from service.errors import BrokerUnavailable, CommitUnknown, LaneFenced
 from service.pipeline.batch import Batch
 from service.pipeline.bell import Bell
 from service.pipeline.state import LaneState, Outbox
-from service.ports import (
-    Broker,
-    Clock,
-    Outgoing,
-    Stored,
-    TopicPartition,
-    Trouble,
-    TurnCommitted,
-    Writer,
-)
+from service.ports import Broker, Clock, Outgoing, Stored, TopicPartition, Writer
 
 RETAKE_SECONDS = 1.0
 """Between two tries to find out what became of a transaction."""

@@ -26,7 +26,7 @@ from service.demo.stage import Names
 from tests.chaos.faults import PROVIDER_SECONDS, SESSION_SECONDS
 from tests.chaos.replica import Replica, ended
 
-CALLS_PER_MINUTE = 6_000
+CALLS_PER_MINUTE = 9_000
 """Low, so that a backlog of some seconds fills a window."""
 CALLS_MAX = 60
 """Small batches, so that many are under way when something breaks."""

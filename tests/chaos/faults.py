@@ -45,7 +45,7 @@ FAULTS_MAX = 3
 """At once; with more of them a round mostly waits for the broker."""
 BEGIN_SECONDS_MAX = 5.0
 RATES = (40, 120, 300)
-"""Events a second; the last is three times the limit, so that windows are filled."""
+"""Events a second; the last is twice the limit, so that windows are filled."""
 
 
 @dataclass(frozen=True, slots=True)

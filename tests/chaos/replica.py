@@ -25,7 +25,7 @@ RESTART_SECONDS = 1.0
 """Before a process that ended by itself is started again."""
 STOP_SECONDS_MAX = 25.0
 """From SIGTERM to SIGKILL, as an orchestrator's grace period."""
-READY_SECONDS_MAX = 30.0
+READY_SECONDS_MAX = 60.0
 """How long a rolling restart waits for one replica before it goes on with the next."""
 PAGE_SECONDS_MAX = 2.0
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service.adapters.logs import Logs, configure_logs
-from service.ports import (
+from service.core.facts import (
     BatchSealed,
     CallsEnded,
     EventRefusedFact,

@@ -15,8 +15,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.adapters.metrics import Metrics
-from service.core.status import PartitionStatus, Status
-from service.ports import (
+from service.core.facts import (
     BatchSealed,
     CallsEnded,
     EventRefusedFact,
@@ -31,6 +30,7 @@ from service.ports import (
     Trouble,
     TurnCommitted,
 )
+from service.core.status import PartitionStatus, Status
 from tests.contracts.seen import SECURITY_ID, hold_of, lane_of, settings_of, status_of
 
 LISTED = "AbCd1234"

@@ -32,6 +32,7 @@ class Faults:
     def __init__(self, world: SimWorld) -> None:
         self._world = world
         self._rng = world.plan.rng("faults")
+        self._session_seconds = world.plan.settings["kafka"]["session_timeout_seconds"]
 
     def schedule(self) -> None:
         """See `schedule`."""
@@ -46,7 +47,7 @@ class Faults:
             "clock": (3, self._clock),
             "outage": (2, self._outage),
             "partition": (3, self._partition),
-            "deaf": (3, self._deaf),
+            "deaf": (5, self._deaf),
             "compaction": (6, self._compact),
             "down": (3, self._down),
             "retention": (3, self._retention),
@@ -97,7 +98,9 @@ class Faults:
             node = process.node
             if node.stopped:
                 return
-            seconds = rng.choice((0.5, 2.0, 8.0, 20.0)) * (0.5 + rng.random())
+            seconds = (
+                self._session_seconds * rng.choice((0.2, 1.0, 1.0, 3.0)) * (0.5 + rng.random())
+            )
             world.note(node.name, f"{'sleeps' if sleeps else 'is frozen'} for {seconds:.3f} s")
             node.stopped = True
             world.loop.after(seconds, self._wake, process, seconds if sleeps else 0.0)
@@ -143,7 +146,7 @@ class Faults:
 
     def _partition(self, rng: random.Random) -> None:
         """A process cannot reach Kafka, though the provider it can."""
-        seconds = rng.choice((1.0, 5.0, 20.0)) * rng.random()
+        seconds = self._session_seconds * rng.choice((0.5, 1.5, 4.0)) * rng.random()
 
         def cut(process: Process) -> None:
             self._world.note(process.node.name, f"is cut off from Kafka for {seconds:.3f} s")
@@ -154,7 +157,7 @@ class Faults:
 
     def _deaf(self, rng: random.Random) -> None:
         """A process's heartbeats fail while its commits work."""
-        seconds = rng.choice((5.0, 20.0)) * rng.random()
+        seconds = self._session_seconds * rng.uniform(0.8, 3.0)
 
         def cut(process: Process) -> None:
             self._world.note(process.node.name, f"has no heartbeats for {seconds:.3f} s")

@@ -51,6 +51,10 @@ class _Result(msgspec.Struct):
 _decode_result = msgspec.json.Decoder(_Result).decode
 
 
+def _last_place(owners: Sequence[str], owner: str) -> int:
+    return max((place for place, one in enumerate(owners) if one == owner), default=-1)
+
+
 @dataclass(slots=True)
 class Findings:
     """What is wrong, and what is excused."""
@@ -79,7 +83,12 @@ class Oracle:
         self._names = names
         self._identity_key = CORRELATION_KEY if "correlation" in plan.kinds else None
         self._mints: dict[tuple[str, int], bytes] = {}
-        self._durable: set[bytes] = set()
+        self._durable: dict[bytes, int] = {}
+        """The lane of each body that a committed checkpoint holds."""
+        self._owners: list[list[str]] = [[] for _ in range(plan.lanes)]
+        """Who committed in each lane, in this order."""
+        self._sender: dict[int, int] = {}
+        """The place among its owners of the last that sent for a lane."""
 
     def wrong(self, what: str) -> None:
         """Note a violation."""
@@ -123,11 +132,14 @@ class Oracle:
         self.outcomes[source] = outcome
 
     def _checkpoint(self, state: Checkpoint) -> None:
+        owners = self._owners[state.lane]
+        if state.owner not in owners[-1:]:
+            owners.append(state.owner)
         for batch in state.batches:
             known = self._mints.setdefault((batch.id, batch.mint), batch.sha256)
             if known != batch.sha256:
                 self.wrong(f"batch {batch.id} mint {batch.mint} changed its bytes")
-            self._durable.add(batch.sha256)
+            self._durable[batch.sha256] = state.lane
         for partition in state.partitions:
             before = (0, partition.began if "retention" in self._plan.kinds else 0)
             for first, end in (before, *partition.lost):
@@ -135,10 +147,21 @@ class Oracle:
                     (partition.topic, partition.partition, offset) for offset in range(first, end)
                 )
 
-    def launched(self, body: bytes) -> None:
-        """The first byte of a request leaves."""
-        if hashlib.sha256(body).digest() not in self._durable:
+    def launched(self, body: bytes, owner: str, *, twins: int) -> None:
+        """The first byte of a request leaves; `twins` with these very bytes may still arrive."""
+        lane = self._durable.get(hashlib.sha256(body).digest())
+        if lane is None:
             self.wrong("a request left although no committed checkpoint holds its bytes")
+            return
+        place = _last_place(self._owners[lane], owner)
+        if "f" in self._plan.cases:
+            # The same bytes may be another batch's, of another lane.
+            return
+        if place < self._sender.setdefault(lane, place):
+            self.wrong(f"a request of lane {lane} left after its successor's first one")
+        self._sender[lane] = max(place, self._sender[lane])
+        if twins and "g" not in self._plan.cases:
+            self.wrong("a request left while one with the same bytes was still on its way")
 
     def arrived(self, wire: Wire, decision: Decision) -> None:
         """A request reached the provider."""

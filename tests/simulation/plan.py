@@ -22,6 +22,8 @@ EVENT_KEY = "$flow.key.Event"
 CORRELATION_KEY = "$flow.key.Source"
 HOLD_SECONDS = 3900.0
 """A hold's canaries may be a quarter of an hour apart, and the first ones may fail."""
+HANDOVER_SHARE = 0.2
+"""Of worlds, those that are made for the one fault that chance alone seldom meets."""
 NOON = 1_900_044_000.0
 """2030-03-17 at 12:30 (+05:30), in seconds since the epoch."""
 MIDNIGHT = NOON + 11.5 * 3600
@@ -116,24 +118,29 @@ def draw(seed: int) -> Plan:
         cases = {case for case in SWITCHES if rng.random() < 0.3} or {rng.choice(SWITCHES)}
     if "f" not in cases and rng.random() < 0.3:
         kinds.add("correlation")
+    handover = rng.random() < HANDOVER_SHARE
+    if handover:
+        kinds.add("deaf")
     lanes = rng.choice((1, 1, 1, 2, 3))
-    calls_max = rng.choice((1, 2, 3, 5, 10))
-    limit = 10 * calls_max * lanes * rng.choice((1, 2, 5, 100))
+    calls_max = rng.choice((1, 2)) if handover else rng.choice((1, 2, 3, 5, 10))
+    limit = 10 * calls_max * lanes * (100 if handover else rng.choice((1, 2, 20, 100)))
     plan = Plan(
         seed,
         frozenset(kinds),
         frozenset(cases),
-        replicas=rng.choice((1, 1, 2, 2, 3)),
+        replicas=rng.choice((1, 2, 2, 2, 3)),
         lanes=lanes,
         partitions=rng.randint(1, 4),
-        events=rng.randint(10, max(15, min(100, 2 * limit))),
+        events=rng.randint(10, max(15, min(100, 3 * limit))),
         flows=rng.randint(1, 5),
-        fault_seconds=rng.choice((10.0, 30.0, 60.0)),
+        fault_seconds=rng.choice((10.0, 30.0, 60.0, 60.0)),
         wall_base=MIDNIGHT - rng.uniform(5, 40) if "midnight" in kinds else NOON,
         settings=_settings(rng, kinds, calls_max, limit),
         switches=_switches(rng, kinds, cases, limit),
         script=_script(rng, kinds, cases),
     )
+    if handover:
+        _hand_over(plan)
     _weather(plan, rng)
     plan.switches["profile"] = plan.settings["provider"]["profile"]
     # At worst every call goes alone through one lane, and some go more than once.
@@ -142,17 +149,28 @@ def draw(seed: int) -> Plan:
     return plan
 
 
+def _hand_over(plan: Plan) -> None:
+    """An owner that is busy and does not hear that it was replaced, while its lease lasts."""
+    plan.replicas = max(2, plan.replicas)
+    plan.events, plan.fault_seconds = 100, 60.0
+    plan.settings["kafka"]["session_timeout_seconds"] = 10
+    plan.settings["provider"] |= {"concurrency": 2, "requests_per_minute": None}
+    plan.switches |= {"latency-ms-min": 300, "latency-ms-max": 1500}
+
+
 def _settings(
     rng: random.Random, kinds: set[str], calls_max: int, limit: int
 ) -> dict[str, dict[str, Any]]:
     profile = rng.choice(("bulk", "bulk", "realtime", "dialer"))
     return {
-        "kafka": {"session_timeout_seconds": rng.choice((3, 4, 6, 10))},
+        "kafka": {"session_timeout_seconds": rng.choice((3, 3, 6, 10))},
         "provider": {
             "profile": profile,
             "url": DIALER_URL if profile == "dialer" else URL,
             "security_id": SECURITY_IDS[0],
-            "timeout_seconds": rng.choice((2, 5, 10)),
+            # Replicas of both configurations run side by side, so all must know both secrets.
+            "previous_security_ids": [SECURITY_IDS[1]],
+            "timeout_seconds": rng.choice((2, 5, 20, 20)),
             "concurrency": rng.choice((1, 2, 4, 16)),
             "calls_per_minute": limit,
             "requests_per_minute": rng.choice((None, max(10, limit // calls_max))),
@@ -176,7 +194,7 @@ def reconfigured(settings: dict[str, dict[str, Any]], rng: random.Random) -> dic
         "previous_security_ids": [one for one in SECURITY_IDS if one != new],
         "number_format": rng.choice(("digits", "e164")),
         "time_zone": rng.choice(("Asia/Kolkata", "UTC", "America/New_York")),
-        "timeout_seconds": rng.choice((2, 5, 10)),
+        "timeout_seconds": rng.choice((2, 5, 20)),
         "concurrency": rng.choice((1, 4)),
     }
     changed["kafka"] |= {"session_timeout_seconds": rng.choice((3, 6, 10))}
@@ -261,7 +279,7 @@ def _weather(plan: Plan, rng: random.Random) -> None:
         not_sent_share=share() if "unsent" in kinds else 0.0,
         lost_before_share=share() if "lost-before" in kinds else 0.0,
         lost_after_share=share() if "lost-after" in kinds else 0.0,
-        slow_way_share=share() if "slow-way" in kinds else 0.0,
+        slow_way_share=2 * share() if "slow-way" in kinds else 0.0,
         slow_answer_share=share() if "slow-answer" in kinds else 0.0,
         finishes_half_written="g" in plan.cases,
     )

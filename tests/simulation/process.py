@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.core.facts import Fact
 from service.pipeline.replica import Replica
-from service.ports import Fact
 from tests.simulation.link import Link
 from tests.simulation.loop import Node
 

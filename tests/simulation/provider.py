@@ -101,12 +101,13 @@ class Internet:
         self.network = network
         self.twin = twin
         self.loop = loop
-        self.launched: Callable[[bytes, Node], None] = lambda _body, _node: None
-        """Told of each request whose first byte leaves."""
+        self.launched: Callable[[bytes, Node, int], None] = lambda _body, _node, _twins: None
+        """Told of each request whose first byte leaves, and how many alike may still arrive."""
         self.arrived: Callable[[Wire, Decision], None] = lambda _wire, _decision: None
         """Told of each request that reaches the provider, with what it decided."""
         self._rng = rng
         self._wall = wall
+        self._under_way: list[Wire] = []
 
     # What the client sees of it
 
@@ -126,7 +127,8 @@ class Internet:
         """The first byte leaves; the reply comes, or does not."""
         rng, network = self._rng, self.network
         wire = Wire(body, self.loop.create_future(), node)
-        self.launched(body, node)
+        self._under_way = [one for one in self._under_way if not one.aborted]
+        self.launched(body, node, sum(one.body == body for one in self._under_way))
         seconds = rng.random() * ARRIVAL_SECONDS_MAX
         if rng.random() < network.slow_way_share:
             seconds = rng.random() * timeout_seconds
@@ -134,6 +136,7 @@ class Internet:
             if rng.random() < 0.5:
                 self.loop.after(seconds, self._reply, wire, NoAnswer("reset"))
             return wire
+        self._under_way.append(wire)
         self.loop.after(seconds, self._arrive, wire, timeout_seconds)
         return wire
 
@@ -144,6 +147,8 @@ class Internet:
             wire.late = True
             self.loop.after(0.05, self._arrive, wire, timeout_seconds)
             return
+        if wire in self._under_way:
+            self._under_way.remove(wire)
         if wire.aborted and not wire.late:
             return
         if wire.node.dead and self._rng.random() < 0.5:

@@ -85,7 +85,8 @@ class Upstream:
         self._written = written
         self._rng = plan.rng("upstream")
         self._left = self._with_copies(draw_events(plan))
-        self._step = plan.fault_seconds * self._rng.choice((0.2, 0.8)) / len(self._left)
+        self._step = plan.fault_seconds * self._rng.choice((0.0, 0.2, 0.8)) / len(self._left)
+        self._first = self._rng.choice((0.0, 14.0)) * self._rng.random()
         self._transactions = 0
 
     def _with_copies(self, events: list[Event]) -> list[Event]:
@@ -106,7 +107,7 @@ class Upstream:
 
     def start(self) -> None:
         """Begin to write; it goes on by itself."""
-        self._kafka.loop.after(0.0, self._write)
+        self._kafka.loop.after(self._first, self._write)
 
     def _write(self) -> None:
         if not self._left:

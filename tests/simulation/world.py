@@ -68,6 +68,8 @@ class SimWorld:
         """Whether all faults have healed."""
         self._hash = hashlib.sha256()
         self._nodes: list[Node] = []
+        self._owners: dict[str, str] = {}
+        """The name under which each process writes its checkpoints."""
         self._rng = plan.rng("world")
         names = self._settings(plan.settings).kafka.topics
         partitions = dict.fromkeys(names.model_dump().values(), 1)
@@ -116,9 +118,9 @@ class SimWorld:
             self.note("kafka", f"commit {transaction.producer} {dict(topics)}")
             self.oracle.committed(transaction)
 
-    def _launched(self, body: bytes, node: Node) -> None:
+    def _launched(self, body: bytes, node: Node, twins: int) -> None:
         self.note(node.name, f"POST {hashlib.sha256(body).hexdigest()[:12]}")
-        self.oracle.launched(body)
+        self.oracle.launched(body, self._owners[node.name], twins=twins)
 
     def _arrived(self, wire: Wire, decision: Decision) -> None:
         answer, sha = decision.answer, hashlib.sha256(wire.body).hexdigest()[:12]
@@ -158,6 +160,7 @@ class SimWorld:
         name = process.node.name
         broker = SimBroker(self.kafka, process.link, settings, name)
         flows = Flows(settings)
+        owner = self._owners[name] = f"{rng.getrandbits(64):016x}"
         world = World(
             settings,
             broker,
@@ -165,7 +168,7 @@ class SimWorld:
             process.clock,
             Tracer(self._told, name),
             rng,
-            f"{rng.getrandbits(64):016x}",
+            owner,
             make_intake(settings, flows),
             flows,
         )

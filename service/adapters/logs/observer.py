@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from service.adapters.logs.throttle import Throttle
-from service.ports import (
+from service.core.facts import (
     BatchSealed,
     CallsEnded,
     EventRefusedFact,

@@ -24,7 +24,7 @@ from service.adapters.metrics.labels import (
 )
 from service.adapters.metrics.state import Snapshot, StateCollector
 from service.core.batching import Cause
-from service.ports import (
+from service.core.facts import (
     BatchSealed,
     CallsEnded,
     EventRefusedFact,

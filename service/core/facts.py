@@ -1,0 +1,149 @@
+"""What the pipeline tells its observer: frozen facts, each told once, after it has become true.
+
+Knows nothing of metrics or logs; both are made of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TopicPartition = tuple[str, int]
+"""(topic, partition)"""
+
+
+@dataclass(frozen=True, slots=True)
+class EventsRead:
+    """Records came in."""
+
+    partition: TopicPartition
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRefusedFact:
+    """One event cannot become a call."""
+
+    source: tuple[str, int, int]
+    reason: str
+    field: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSealed:
+    """A batch's bytes are decided."""
+
+    batch_id: str
+    flow_id: str
+    calls: int
+    body_bytes: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEnded:
+    """One attempt came to its end."""
+
+    batch_id: str
+    flow_id: str
+    calls: int
+    attempt: int
+    code: str
+    """The provider's code, else `http_<status>`, `no_answer` or `not_sent`."""
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPlanned:
+    """A batch will be sent again."""
+
+    batch_id: str
+    flow_id: str
+    cause: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallsEnded:
+    """Calls got their outcome, in a transaction that is committed."""
+
+    flow_id: str
+    outcome: str
+    """`accepted`, or the dead letter's reason."""
+    count: int
+    latency_seconds: float
+    """From the oldest event's timestamp to the commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCommitted:
+    """One transaction is durable."""
+
+    lane: int
+    turn: int
+    seconds: float
+    checkpoint_bytes: int
+    batches_open: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterWaited:
+    """A batch was granted its place in the window."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HoldChanged:
+    """A hold began or ended."""
+
+    scope: str
+    name: str
+    active: bool
+    reason: str
+    code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneChanged:
+    """A lane's life: `taking`, `owned`, `released`, `fenced`, `dropped`, `waiting`."""
+
+    lane: int
+    state: str
+    message: str = ""
+    recovered_batches: int = 0
+    was_released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventsLost:
+    """Records were removed by retention before they had an outcome."""
+
+    partition: TopicPartition
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something of the outside failed and will be tried again."""
+
+    where: str
+    message: str
+
+
+Fact = (
+    EventsRead
+    | EventRefusedFact
+    | BatchSealed
+    | RequestEnded
+    | RetryPlanned
+    | CallsEnded
+    | TurnCommitted
+    | LimiterWaited
+    | HoldChanged
+    | LaneChanged
+    | EventsLost
+    | Trouble
+)

@@ -1,0 +1,87 @@
+"""What answers have shown of accounts and flows: proven, in doubt, or held.
+
+Knows nothing of what becomes of the batch that was answered (settling.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from service.core.facts import HoldChanged
+from service.core.holds import HoldState
+from service.core.verdicts import Accepted, Attempt, End, Fates, Hold, Scope, Verdict
+from service.pipeline.batch import Batch
+from service.pipeline.state import LaneState
+
+PROVING_CODES = {201, 205, 209, 402}
+"""Answers that show, like an acceptance does, that url, account and flow are right."""
+ACCOUNT_IS_RIGHT = {Scope.CALL, Scope.BATCH, Scope.FLOW}
+"""An answer that speaks of no more than these has passed the account's checks."""
+DOUBTS_MAX = 5
+"""Ambiguous attempts of a flow in a row, of whichever batches, that hold it or its account."""
+
+
+class Trust:
+    """Keeps a lane's holds, and what it takes to begin and to end one."""
+
+    def __init__(self, state: LaneState) -> None:
+        self._state = state
+        self._doubts: dict[str, tuple[int, int]] = {}
+        """By flow: ambiguous attempts in a row, and the account's count of acceptances before."""
+        self._accepted: dict[str, int] = {}
+        """By account: batches of which something was accepted."""
+
+    def learn(self, batch: Batch, verdict: Verdict) -> None:
+        """Take from a verdict what it shows of the account and the flow."""
+        proves = isinstance(verdict, Accepted | Fates) or verdict.code in PROVING_CODES
+        if proves:
+            self._state.proven.add(batch.account)
+        if proves or verdict.scope in ACCOUNT_IS_RIGHT:
+            self._release(batch, None)
+        if isinstance(verdict, Accepted) or (
+            isinstance(verdict, Fates) and any(fate.kind == "accepted" for fate in verdict.fates)
+        ):
+            self._release(batch, batch.flow_id)
+            self._doubts.pop(batch.flow_id, None)
+            self._accepted[batch.account] = self._accepted.get(batch.account, 0) + 1
+
+    def doubtful(self, batch: Batch, attempt: Attempt, message: str) -> Hold | None:
+        """Count an attempt that told nothing; the hold that too many in a row ask for."""
+        accepted = self._accepted.get(batch.account, 0)
+        count, since = self._doubts.get(batch.flow_id, (0, accepted))
+        count += attempt.end is not End.REFUSED
+        self._doubts[batch.flow_id] = (count, since)
+        if count < DOUBTS_MAX:
+            return None
+        del self._doubts[batch.flow_id]
+        scope: Literal["flow", "account"] = "flow" if accepted > since else "account"
+        text = f"{DOUBTS_MAX} attempts in a row without a clear answer; last: {message}"
+        return Hold(scope, text)
+
+    def held(self, batch: Batch) -> bool:
+        """Whether the batch's flow or account is held."""
+        return self._state.holds.holds(batch.flow_id, batch.account)
+
+    def canary_failed(self, batch: Batch) -> None:
+        """An attempt told nothing: if it was a canary, the next one waits for longer."""
+        now = asyncio.get_running_loop().time()
+        self._state.holds.canary_failed(batch.flow_id, batch.account, now)
+
+    def hold(self, batch: Batch, hold: Hold, code: int | None) -> None:
+        """Stop new sends of the batch's flow or account."""
+        name = batch.flow_id if hold.scope == "flow" else batch.account
+        if hold.scope == "account":
+            self._state.proven.discard(batch.account)
+        state = HoldState(hold.scope, name, hold.text, self._state.now_ms(), code)
+        if self._state.holds.set(state, asyncio.get_running_loop().time()):
+            fact = HoldChanged(hold.scope, name, active=True, reason=hold.text, code=code)
+            self._state.observer.tell(fact)
+
+    def _release(self, batch: Batch, flow_id: str | None) -> None:
+        """The account is all right, and the flow unless it is None."""
+        for hold in self._state.holds.end(batch.account, flow_id):
+            fact = HoldChanged(
+                hold.scope, hold.name, active=False, reason=hold.reason, code=hold.code
+            )
+            self._state.observer.tell(fact)
