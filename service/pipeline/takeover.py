@@ -29,6 +29,8 @@ from service.settings import Settings
 TALLY_ERROR_SECONDS = 1.0
 """The broker's clock stamps both records; this much is given away to its steps."""
 
+END_TRIES = 10
+"""Seconds that a log's end may lie before the position, until the topic is taken for a new one."""
 DAY_UNKNOWN = 0
 """No day of this era: attempts of unknown days never count as of one day."""
 
@@ -147,6 +149,12 @@ async def _begin(
     old = {tp: ledger.position for tp, ledger in state.ledgers.items()}
     await reader.start(old)
     bounds: Mapping[TopicPartition, tuple[int, int]] = await reader.bounds([*old, *mine])
+    for _ in range(END_TRIES):
+        if all(position <= bounds[tp][1] for tp, position in old.items()):
+            break
+        # A broker that was killed may show less than it has, until its transactions are settled.
+        await asyncio.sleep(1.0)
+        bounds = await reader.bounds([*old, *mine])
     for tp, position in old.items():
         check_end(tp, position, bounds[tp][1])
     fresh = {tp: bounds[tp][1 if latest else 0] for tp in mine if tp not in old}

@@ -38,7 +38,7 @@ class Trust:
         if proves:
             self._state.proven.add(batch.account)
         if proves or verdict.scope in ACCOUNT_IS_RIGHT:
-            self._release(batch, None)
+            self._release(batch, batch.flow_id if verdict.code in PROVING_CODES else None)
         if isinstance(verdict, Accepted) or (
             isinstance(verdict, Fates) and any(fate.kind == "accepted" for fate in verdict.fates)
         ):

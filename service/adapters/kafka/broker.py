@@ -19,11 +19,11 @@ from service.adapters.kafka.admin import (
 from service.adapters.kafka.connection import answered, client_options, goodbye
 from service.adapters.kafka.election import KafkaElection
 from service.adapters.kafka.reader import KafkaReader
-from service.adapters.kafka.writer import KafkaWriter
+from service.adapters.kafka.writer import FENCE_KEY, KafkaWriter
 from service.ports import Stored, Survey
 from service.settings import Settings
 
-TAIL_RECORDS = 4
+TAIL_RECORDS = 8
 """How far before the end the search for the last checkpoint begins; it doubles from there."""
 
 
@@ -34,6 +34,8 @@ class KafkaBroker:
         self._settings = settings
         self._options = client_options(settings.kafka)
         self._client_id = client_id
+        self._writers: dict[int, KafkaWriter] = {}
+        """The last one of each lane."""
 
     async def survey(self) -> Survey:
         """See `Broker.survey`."""
@@ -63,14 +65,17 @@ class KafkaBroker:
                 await consumer.start()
                 consumer.assign([tp])
             async with answered("reading the checkpoints", seconds=60):
-                return await self._last(consumer, tp)
+                writer = self._writers.get(lane)
+                return await self._last(consumer, tp, writer.fence_offset if writer else -1)
         finally:
             await goodbye(consumer.stop())
 
     @staticmethod
-    async def _last(consumer: AIOKafkaConsumer, tp: TopicPartition) -> Stored | None:
+    async def _last(
+        consumer: AIOKafkaConsumer, tp: TopicPartition, fence_offset: int
+    ) -> Stored | None:
         first = (await consumer.beginning_offsets([tp]))[tp]
-        end = (await consumer.end_offsets([tp]))[tp]
+        end = max((await consumer.end_offsets([tp]))[tp], fence_offset + 1)
         back = TAIL_RECORDS
         while True:
             start = max(first, end - back)
@@ -79,7 +84,8 @@ class KafkaBroker:
             while await consumer.position(tp) < end:
                 batches = await consumer.getmany(tp, timeout_ms=200)
                 for record in batches.get(tp, ()):
-                    last = Stored(record.value, record.timestamp)
+                    if record.key != FENCE_KEY:
+                        last = Stored(record.value, record.timestamp)
             if last is not None or start == first:
                 return last
             back *= 16
@@ -94,16 +100,18 @@ class KafkaBroker:
     def writer(self, lane: int) -> KafkaWriter:
         """See `Broker.writer`."""
         kafka = self._settings.kafka
-        return self._writer(f"{kafka.group_id}.{kafka.topics.checkpoints}.{lane}")
+        transactional_id = f"{kafka.group_id}.{kafka.topics.checkpoints}.{lane}"
+        writer = self._writers[lane] = self._writer(transactional_id, lane)
+        return writer
 
     def migrator(self) -> KafkaWriter:
         """See `MigrationBroker.migrator`."""
-        return self._writer(f"{self._settings.kafka.group_id}.migrate")
+        return self._writer(f"{self._settings.kafka.group_id}.migrate", None)
 
-    def _writer(self, transactional_id: str) -> KafkaWriter:
+    def _writer(self, transactional_id: str, lane: int | None) -> KafkaWriter:
         kafka = self._settings.kafka
         return KafkaWriter(
-            self._options, transactional_id, kafka.group_id, kafka.topics.checkpoints
+            self._options, transactional_id, kafka.group_id, kafka.topics.checkpoints, lane
         )
 
     async def add_lanes(self, lanes: int) -> None:

@@ -26,6 +26,9 @@ from service.ports import Outgoing, Write
 
 BATCH_BYTES_MAX = 512 * 1024
 """Of one produced batch: below every usual `max.message.bytes`, large enough to need few."""
+FENCE_KEY = b"fence"
+"""Key of the record that a new owner writes first; no checkpoint has it."""
+FENCE_VALUE = b"1"
 COMMIT_SECONDS = 15.0
 """A broker that was killed needs some of it to come back; after that the log is asked."""
 
@@ -40,12 +43,21 @@ class KafkaWriter:
     """`Writer` on aiokafka."""
 
     def __init__(
-        self, options: dict[str, Any], transactional_id: str, group_id: str, checkpoints: str
+        self,
+        options: dict[str, Any],
+        transactional_id: str,
+        group_id: str,
+        checkpoints: str,
+        lane: int | None,
     ) -> None:
+        """`lane` is the checkpoint partition to fence, or None for a writer of no lane."""
         self._options = options
         self._transactional_id = transactional_id
         self._group_id = group_id
         self._checkpoints = checkpoints
+        self._lane = lane
+        self.fence_offset = -1
+        """Where this producer's own record stands in the lane's checkpoint partition."""
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -60,6 +72,23 @@ class KafkaWriter:
         )
         async with answered("starting the lane's producer"):
             await self._producer.start()
+            if self._lane is not None:
+                self.fence_offset = await self._fence(self._producer, self._lane)
+
+    async def _fence(self, producer: AIOKafkaProducer, lane: int) -> int:
+        """Commit a record that readers of this partition can wait for.
+
+        Everything that an earlier owner committed stands before it. Without it the log may seem to
+        end earlier: a broker that was killed answers EndTxn and InitProducerId before the markers
+        of an older transaction have come back into sight (measured; docs/decisions/013).
+        """
+        await producer.begin_transaction()
+        sent = await producer.send(
+            self._checkpoints, value=FENCE_VALUE, key=FENCE_KEY, partition=lane
+        )
+        offset = int((await sent).offset)
+        await producer.commit_transaction()
+        return offset
 
     async def commit(self, outgoing: Outgoing) -> int:
         """See `Writer.commit`."""
