@@ -51,8 +51,8 @@ class Arena:
     def __init__(self, replicas: int) -> None:
         self.names = Names(f"chaos-{secrets.token_hex(4)}")
         self.directory = Path()
-        self.keep_logs = False
-        """Set it to leave the logs in `directory` for whoever looks for a fault."""
+        self.keep = False
+        """Set it to leave `directory`, the broker's data too, for whoever looks for a fault."""
         self.kafka: LocalKafka
         self.twin: TwinPages
         self.outcomes: Outcomes
@@ -175,10 +175,8 @@ class Arena:
             raise ProcessFailed(f"topics create: {create.last_words}")
 
     def _clear(self) -> None:
-        shutil.rmtree(
-            self.directory / "kafka" / "logs" if self.keep_logs else self.directory,
-            ignore_errors=True,
-        )
+        if not self.keep:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -209,7 +209,7 @@ class Chaos:
 async def play(
     rounds: int, seed: int, replicas: int, tell: Callable[[str], None], *, measured: bool = True
 ) -> Chaos:
-    """One run from its begin to its end; leaves the logs if it found something.
+    """One run from its begin to its end; leaves its directory if it found something.
 
     Raises:
         DispatcherError: what it stands on did not start, or went away.
@@ -221,8 +221,8 @@ async def play(
         except (DispatcherError, TimeoutError, ExceptionGroup) as error:
             chaos.trouble.append(f"the run could not go on: {error!r}")
         if chaos.trouble or not chaos.report.clean:
-            arena.keep_logs = True
-            tell(f"the logs are in {arena.directory}")
+            arena.keep = True
+            tell(f"the logs and the broker's data are in {arena.directory}")
         return chaos
 
 

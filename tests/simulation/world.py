@@ -32,7 +32,7 @@ from tests.simulation.process import Process, SimClock, Slot, Tracer
 from tests.simulation.provider import Internet, Network, SimProvider, Wire
 from tests.simulation.upstream import Upstream
 
-QUIET_SECONDS = 30.0
+QUIET_SECONDS = 12.0
 """After the last outcome, for what might still come."""
 STOP_SECONDS_MAX = 120.0
 
