@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 
 import pytest
 from aiokafka.errors import KafkaError
 
 from tests.support.broker import shared_bootstrap
 from tests.support.kafka import Names
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A run in the background of a script ignores Ctrl-C, and so would every process it starts,
+    # those that are sent one here too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
