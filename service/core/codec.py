@@ -21,6 +21,7 @@ from service.errors import EventRefused
 
 CODEC_VERSION = 1
 """Raised whenever the same event and recipe would give other bytes."""
+FLOW_ID_CHARACTERS = 8
 TAIL_BYTES = 64
 SHIFT_BYTES = 45
 """Reserved for a start-time that a re-mint adds to the first call (provider-api.md, 201)."""
@@ -256,3 +257,20 @@ def _rebuild(event: Event, recipe: Recipe, source: Source) -> Rebuilt:
         None if event.expires_at is UNSET else epoch_seconds(event.expires_at, recipe.time_zone)
     )
     return Rebuilt(event.flow_id, identifier, identity, fragment, fill_at, start_day, expires_at)
+
+
+class _FlowOnly(msgspec.Struct, rename="kebab"):
+    flow_id: str
+
+
+_decode_flow = msgspec.json.Decoder(_FlowOnly).decode
+
+
+def readable_flow_id(value: bytes | None) -> str | None:
+    """The flow of an event that was refused for something else; None if it cannot be told."""
+    try:
+        flow_id = _decode_flow(value or b"").flow_id
+    except (ValueError, RecursionError):
+        return None
+    known = len(flow_id) == FLOW_ID_CHARACTERS and flow_id.isascii() and flow_id.isalnum()
+    return flow_id if known else None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from service.core.batching import Batcher
 from service.core.calls import Call, Record
 from service.core.checkpoint import VERSION, Checkpoint
+from service.core.codec import readable_flow_id
 from service.core.facts import CallsEnded, EventRefusedFact, EventsLost, Fact
 from service.core.holds import Holds
 from service.core.offsets import Ledger
@@ -116,7 +117,8 @@ class LaneState:
 
     def refuse(self, record: Record, refused: EventRefused) -> None:
         """One event cannot become a call: its dead letter is its outcome."""
-        failure = Failure(refused.reason, str(refused), self.now_ms())
+        flow_id = readable_flow_id(record.value)
+        failure = Failure(refused.reason, str(refused), self.now_ms(), flow_id=flow_id)
         source = (record.topic, record.partition, record.offset)
         self._bury(source, record, failure)
         self._finish([source], [record])
