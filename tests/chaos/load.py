@@ -13,6 +13,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from service.adapters.kafka.connection import goodbye
 from service.demo.events import Planned
 from service.demo.evidence import Outcomes
 from service.demo.oracle import ACCEPTED, INVALID, Published, Source
@@ -52,8 +53,8 @@ class Load:
         await self._producer.start()
 
     async def stop(self) -> None:
-        """Disconnect; everything must have been acknowledged."""
-        await self._producer.stop()
+        """Disconnect; what is not acknowledged yet is given up."""
+        await goodbye(self._producer.stop())
 
     async def publish(self, events_per_second: int, until: asyncio.Event) -> None:
         """Publish bursts until `until` is set; never cut short, or what was sent is not known."""
