@@ -7,6 +7,7 @@ Knows nothing of what an owner does. Callbacks return at once, for no heartbeats
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
@@ -20,6 +21,26 @@ from service.settings import KafkaSettings
 
 POLL_SECONDS = 1.0
 """A consumer that is never polled leaves its group after `max_poll_interval_ms`."""
+
+
+def _assignor() -> type[StickyPartitionAssignor]:
+    """A sticky assignor that remembers for one member only, and says how old its memory is.
+
+    aiokafka keeps the memory on the class and leaves its generation at -1 for ever, so a member
+    that was away for long claims its former lanes like their true owner does, and chance decides.
+    Seconds since the epoch grow from assignment to assignment as generations do.
+    """
+
+    class Assignor(StickyPartitionAssignor):  # type: ignore[misc]  # aiokafka is untyped here
+        member_assignment = None
+        generation = StickyPartitionAssignor.DEFAULT_GENERATION_ID
+
+        @classmethod
+        def on_assignment(cls, assignment: Any) -> None:
+            super().on_assignment(assignment)
+            cls.generation = int(time.time())
+
+    return Assignor
 
 
 class KafkaElection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped here
@@ -44,7 +65,7 @@ class KafkaElection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=session_ms // 10,
             rebalance_timeout_ms=max(session_ms, 60_000),
-            partition_assignment_strategy=(StickyPartitionAssignor,),
+            partition_assignment_strategy=(_assignor(),),
             enable_auto_commit=False,
             auto_offset_reset="latest",
         )
