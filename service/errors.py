@@ -39,6 +39,10 @@ class CheckpointUnreadable(DispatcherError):
     """A checkpoint record is of a version or form that this program cannot read."""
 
 
+class ControlUnreadable(DispatcherError):
+    """A record of the control topic is no command that this program knows."""
+
+
 class EventRefused(Exception):
     """One event cannot become a call. Upstream must act; the lane goes on.
 
