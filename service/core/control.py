@@ -60,7 +60,7 @@ class LimitSet(Command, frozen=True, tag="limit-set", tag_field="command"):
 AnyCommand = HoldSet | HoldReleased | CallsCancelled | LimitSet
 
 _encoder = msgspec.json.Encoder(order="deterministic")
-_decoder = msgspec.json.Decoder(AnyCommand)
+_decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 
 
 def encode(command: AnyCommand) -> bytes:
