@@ -77,6 +77,24 @@ class CallsEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class CallsParked:
+    """Calls were set aside, in a transaction that is committed."""
+
+    flow_id: str
+    why: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandApplied:
+    """A lane has taken up an operator's command; the turn that makes it durable follows."""
+
+    id: str
+    text: str
+    """What it asks for, by whom and why."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnCommitted:
     """One transaction is durable."""
 
@@ -140,6 +158,8 @@ Fact = (
     | RequestEnded
     | RetryPlanned
     | CallsEnded
+    | CallsParked
+    | CommandApplied
     | TurnCommitted
     | LimiterWaited
     | HoldChanged

@@ -84,6 +84,8 @@ class LaneStatus:
     recovering_batches: int = 0
     """Batches taken over from an earlier owner that have no outcome yet."""
     checkpoint_bytes: int = 0
+    parked_calls: int = 0
+    """Calls that wait apart: their flow is held, or must not be called at this hour."""
 
 
 @dataclass(frozen=True, slots=True)
