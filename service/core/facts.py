@@ -83,6 +83,9 @@ class CallsParked:
     flow_id: str
     why: str
     count: int
+    """For the first time."""
+    again: int
+    """After a look that came too early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,8 @@ class HoldChanged:
     active: bool
     reason: str
     code: int | None
+    by: str = ""
+    """The operator who set it, if one did."""
 
 
 @dataclass(frozen=True, slots=True)

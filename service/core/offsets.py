@@ -117,6 +117,11 @@ class Ledger:
         return len(self._maps)
 
     @property
+    def open(self) -> int:
+        """How many offsets have no outcome."""
+        return sum(each.open for each in self._maps.values())
+
+    @property
     def wanted(self) -> int:
         """The next offset that has to be read: all between the cursor and it are done."""
         return next(iter(self._open_in(self._cursor, self._end)), max(self._cursor, self._end))

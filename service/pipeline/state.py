@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from service.core.aside import Aside, Why, place_of, set_aside
+from service.core.aside import Aside, Why, note_of, place_of, set_aside
 from service.core.batching import Batcher
 from service.core.calls import Call, Record
 from service.core.cancels import Cancels
@@ -187,7 +187,8 @@ class LaneState:
         parked.waiting += len(calls)
         parked.unread += len(calls)
         parked.look_ms = min(parked.look_ms, look_ms)
-        self.outbox.facts.append(CallsParked(calls[0].flow_id, why, len(calls)))
+        fresh = sum(note_of(record) is None for record in records)
+        self.outbox.facts.append(CallsParked(calls[0].flow_id, why, fresh, len(calls) - fresh))
 
     def finish_lost(self, tp: TopicPartition, offset: int) -> None:
         """A record that was read before, and had no outcome, is gone from its log."""

@@ -73,7 +73,7 @@ def _owned(lane: int, state: LaneState, sender: Sender) -> LaneStatus:
                 partition,
                 ledger.position,
                 end := state.ends.get((topic, partition)),
-                None if end is None else max(0, end - ledger.position),
+                None if end is None else max(0, end - ledger.end) + ledger.open,
             )
             for (topic, partition), ledger in state.ledgers.items()
             if (topic, partition) != state.parked_tp
@@ -89,6 +89,7 @@ def _owned(lane: int, state: LaneState, sender: Sender) -> LaneStatus:
                 hold.code,
                 hold.probes,
                 None if (at := state.holds.probe_at_of(hold)) is None else max(0.0, at - now),
+                hold.by,
             )
             for hold in state.holds.states()
         ),

@@ -101,8 +101,7 @@ class Trust:
             state.proven.discard(hold.name)
         if not state.holds.set(hold, asyncio.get_running_loop().time()):
             return
-        fact = HoldChanged(hold.scope, hold.name, active=True, reason=hold.reason, code=hold.code)
-        state.observer.tell(fact)
+        self._tell(hold, active=True)
         state.outbox.wanted = True
         if hold.scope == "flow":
             self._held(hold.name)
@@ -118,10 +117,7 @@ class Trust:
     def _tell_ended(self, ended: list[HoldState]) -> None:
         state = self._state
         for hold in ended:
-            fact = HoldChanged(
-                hold.scope, hold.name, active=False, reason=hold.reason, code=hold.code
-            )
-            state.observer.tell(fact)
+            self._tell(hold, active=False)
             state.outbox.wanted = True
             # The next batch flies alone, until one more is accepted.
             if hold.scope == "flow":
@@ -131,3 +127,9 @@ class Trust:
             else:
                 state.proven.discard(hold.name)
             self._released(hold.name if hold.scope == "flow" else None)
+
+    def _tell(self, hold: HoldState, *, active: bool) -> None:
+        fact = HoldChanged(
+            hold.scope, hold.name, active=active, reason=hold.reason, code=hold.code, by=hold.by
+        )
+        self._state.observer.tell(fact)
