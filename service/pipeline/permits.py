@@ -144,7 +144,7 @@ class Permits:
         holds, due = self._state.holds, batch.due
         if batch.saved.stage is Stage.REFUSED:
             return NEVER
-        if batch.saved.stage is Stage.SUSPECT and self._has_better(batch):
+        if batch.saved.stage is Stage.SUSPECT and not batch.in_doubt and self._has_better(batch):
             return NEVER
         if holds.holds(batch.flow_id, batch.account):
             if not batch.in_doubt and len(batch.calls) > 1:

@@ -187,8 +187,15 @@ class LaneState:
         parked.waiting += len(calls)
         parked.unread += len(calls)
         parked.look_ms = min(parked.look_ms, look_ms)
-        fresh = sum(note_of(record) is None for record in records)
-        self.outbox.facts.append(CallsParked(calls[0].flow_id, why, fresh, len(calls) - fresh))
+        self._tell_parked(calls[0].flow_id, why, [note_of(record) is None for record in records])
+
+    def _tell_parked(self, flow_id: str, why: Why, fresh: Sequence[bool]) -> None:
+        facts, count, again = self.outbox.facts, sum(fresh), len(fresh) - sum(fresh)
+        if facts and isinstance(before := facts[-1], CallsParked):
+            if (before.flow_id, before.why) == (flow_id, why):
+                facts.pop()
+                count, again = count + before.count, again + before.again
+        facts.append(CallsParked(flow_id, why, count, again))
 
     def finish_lost(self, tp: TopicPartition, offset: int) -> None:
         """A record that was read before, and had no outcome, is gone from its log."""
