@@ -21,6 +21,7 @@ from service.core.control import (
     HoldSet,
     LimitSet,
 )
+from service.core.times import epoch_seconds
 from service.errors import OrderRefused
 
 REASON_CHARACTERS_MAX = 500
@@ -124,6 +125,24 @@ def calls_cancelled(order: Order, flow: str, ends: Mapping[int, int]) -> CallsCa
         OrderRefused: `flow` is no flow-id.
     """
     return CallsCancelled(**order.checked(), flow_id=flow_id(flow), ends=dict(ends))
+
+
+def moment_ms(text: str, time_zone: str, now_ms: float) -> int:
+    """A time up to which events are meant, in milliseconds since the epoch.
+
+    Raises:
+        OrderRefused: it is no time, or lies in the future.
+    """
+    try:
+        moment = int(epoch_seconds(text, time_zone) * 1000)
+    except ValueError as error:
+        raise OrderRefused(f"before: {error}") from error
+    if not 0 <= moment <= now_ms:
+        raise OrderRefused(
+            "before: lies in the future, or before 1970; only what is published by now can be "
+            "cancelled: leave it out to mean all of that"
+        )
+    return moment
 
 
 def limit_set(order: Order, calls_per_minute: int, lanes: int, calls_max: int) -> LimitSet:
