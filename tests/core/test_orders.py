@@ -127,7 +127,7 @@ def test_a_reason_may_be_in_any_language() -> None:
 @pytest.mark.parametrize("name", ["", "a b", "x" * 65, "é", "a\n"])
 def test_an_id_is_a_plain_name(name: str) -> None:
     """It becomes a record's key, and is typed again by hand."""
-    with pytest.raises(OrderRefused, match="^id: "):
+    with pytest.raises(OrderRefused, match=r"^id: "):
         limit_reset(order(name=name))
 
 
