@@ -107,12 +107,7 @@ def refuse_what_is_not_obeyed(settings: Settings) -> None:
     Raises:
         ConfigurationError: a promise would be made that is not kept.
     """
-    found = [
-        f"flows.{flow_id}.calling_hours: this release does not hold calls back by the hour; "
-        "publish the flow's events when they may be called, and remove it"
-        for flow_id, flow in settings.flows.items()
-        if flow.calling_hours is not None
-    ]
+    found = []
     if settings.provider.limit_scope == "redis":
         found.append("provider.limit_scope: this release shares the limit by lane only: set lane")
     if settings.tracing.enabled:

@@ -165,6 +165,14 @@ class Broker(Protocol):
         """
         ...
 
+    async def delete_records(self, partition: TopicPartition, before: int) -> None:
+        """Remove the records below an offset for good.
+
+        Raises:
+            BrokerUnavailable: try again later.
+        """
+        ...
+
     async def owns(self, lane: int) -> bool:
         """Whether the group's coordinator counts the lane as this process's, asked just now."""
         ...

@@ -15,6 +15,9 @@ from enum import StrEnum
 from service.core.calls import Call
 from service.core.fairness import Rotation
 
+CALLS_UNBOUNDED = 2**31
+"""No bound but the flow's own."""
+
 
 class Cause(StrEnum):
     """Why a batch was sealed; the label of `batches_sealed_total`."""
@@ -65,6 +68,15 @@ class Draft:
         self.bytes += len(call.fragment) + (1 if self.calls else 0)
         self.calls.append(call)
         self.identities.add(call.identity)
+
+    def split(self, calls: int) -> tuple[Draft, Draft]:
+        """The first `calls` of it, and the rest."""
+        parts = Draft(self.flow_id, self.opened_at), Draft(self.flow_id, self.opened_at)
+        for part, some in zip(parts, (self.calls[:calls], self.calls[calls:]), strict=True):
+            part.cause = self.cause
+            for call in some:
+                part.append(call)
+        return parts
 
 
 class Batcher:
@@ -135,25 +147,64 @@ class Batcher:
         """Whether a draft of an eligible flow is ready."""
         return self.ready(now) and self._rotation.any(eligible)
 
-    def take(self, now: float, eligible: Callable[[str], bool]) -> Draft | None:
-        """The draft whose turn it is, or None when nothing that is ready may go."""
+    def take(
+        self,
+        now: float,
+        eligible: Callable[[str], bool],
+        calls_max: Callable[[str], int] = lambda _: CALLS_UNBOUNDED,
+    ) -> Draft | None:
+        """The draft whose turn it is, or None when nothing that is ready may go.
+
+        Args:
+            now: the time by which drafts age.
+            eligible: whether a flow may have a batch now.
+            calls_max: how many calls a batch of the flow may have at present; the rest of a larger
+                draft stays where it is.
+        """
         if not self.ready(now):
             return None
-        flow_id = self._rotation.pick(self._size, eligible)
+
+        def size(flow_id: str) -> int:
+            return min(len(self._drafts[flow_id][0].calls), calls_max(flow_id))
+
+        flow_id = self._rotation.pick(size, eligible)
         if flow_id is None:
             return None
-        drafts = self._drafts[flow_id]
+        drafts, calls = self._drafts[flow_id], size(flow_id)
         draft = drafts.popleft()
-        if not drafts:
-            del self._drafts[flow_id], self._bounds[flow_id]
-            self._rotation.remove(flow_id)
+        if calls < len(draft.calls):
+            draft, rest = draft.split(calls)
+            drafts.appendleft(rest)
+        elif not drafts:
+            self._forget(flow_id)
         elif drafts[0].cause is Cause.AGE:
             self._rotation.remove(flow_id)
             self._rank(flow_id, now)
         return draft
 
-    def _size(self, flow_id: str) -> int:
-        return len(self._drafts[flow_id][0].calls)
+    def has(self, flow_id: str) -> bool:
+        """Whether calls of the flow wait."""
+        return flow_id in self._drafts
+
+    def others_ready(self, flow_id: str) -> bool:
+        """Whether a flow besides this one has a draft that was ready when last looked at."""
+        return len(self._rotation) > (flow_id in self._rotation)
+
+    def flows(self) -> list[str]:
+        """All flows of which calls wait."""
+        return list(self._drafts)
+
+    def withdraw(self, flow_id: str) -> list[Call]:
+        """All calls of the flow that wait, in order; they are the caller's from now on."""
+        drafts = self._drafts.get(flow_id)
+        if drafts is None:
+            return []
+        self._forget(flow_id)
+        return [call for draft in drafts for call in draft.calls]
+
+    def _forget(self, flow_id: str) -> None:
+        del self._drafts[flow_id], self._bounds[flow_id]
+        self._rotation.remove(flow_id)
 
     def _rank(self, flow_id: str, now: float) -> None:
         """Put the flow into the rotation if its first draft is ready, else note when it will be."""

@@ -11,6 +11,8 @@ from typing import Protocol
 import msgspec
 
 Header = tuple[str, bytes]
+Place = tuple[str, int, int]
+"""(topic, partition, offset) of a record"""
 
 
 class Record(Protocol):
@@ -69,6 +71,10 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """The proleptic ordinal of start-time's day at +05:30; None where the event has none."""
     expires_at: float | None
     """Seconds since the epoch after which the call must no longer be sent."""
+    attempts: int = 0
+    """How often it was in a body that was refused, in batches that are no more: the next body that
+    it is in must have bytes of its own."""
+    first_failed_ms: int | None = None
 
     def expired(self, wall: float, today: int) -> bool:
         """True if the call must not be sent at `wall` (seconds), on day `today` (+05:30)."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Sequence
+from enum import IntEnum
 from sys import byteorder
 
 import msgspec
 
+from service.core.cancels import Cancel
 from service.core.codec import Recipe
 from service.core.holds import HoldState
+from service.core.learned import Learned
 from service.core.offsets import PartitionState
 from service.core.verdicts import Attempt
 from service.errors import CheckpointUnreadable
@@ -23,6 +26,22 @@ VERSION = 1
 
 Source = tuple[int, int]
 """(index of the partition in the checkpoint's list, offset)"""
+
+
+class Stage(IntEnum):
+    """Where a batch stands in the search for the calls that a 400 or 210 means."""
+
+    NONE = 0
+    HALF = 1
+    """One of the two halves that are sent first."""
+    REFUSED = 2
+    """A half that was refused too: it waits for the other's answer, or the probe's."""
+    PROBE = 3
+    """The single call that shows whether the flow takes any."""
+    CUTTING = 4
+    """The flow takes calls, so some of these are bad: cut until each stands alone."""
+    SUSPECT = 5
+    """The single call for which its flow is held: rejected if another call is accepted."""
 
 
 class OpenBatch(msgspec.Struct, frozen=True, array_like=True):
@@ -47,6 +66,10 @@ class OpenBatch(msgspec.Struct, frozen=True, array_like=True):
     first_failed_ms: int | None = None
     first_possible_ms: int | None = None
     """Broker's time of the turn that released this mint; None: the time of this very record."""
+    search: str | None = None
+    """The family of a batch that was refused without a word which call is wrong (searching.py)."""
+    stage: Stage = Stage.NONE
+    """How far the search has come with this batch."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
@@ -72,6 +95,14 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     shifting: list[str] = []
     """Accounts of a provider whose checksum passes over white space: a tail is not enough."""
     migrating: bool = False
+    control: int = 0
+    """The next offset of the control topic: all commands before it are in this state."""
+    cancels: list[Cancel] = []
+    bounds: list[Learned] = []
+    limit: int | None = None
+    """Calls a minute of all lanes together, if an operator changed it."""
+    parked: int = 0
+    """Calls that wait in the lane's partition of the parked topic."""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -10,10 +10,20 @@ from typing import Literal
 
 import msgspec
 
+from service.core.holds import EVERY_ACCOUNT
 from service.errors import ControlUnreadable
 
-EVERY_ACCOUNT = "*"
-"""Name of the hold that stops the whole dispatcher, whatever security-id a flow has."""
+__all__ = [
+    "EVERY_ACCOUNT",
+    "AnyCommand",
+    "CallsCancelled",
+    "Command",
+    "HoldReleased",
+    "HoldSet",
+    "LimitSet",
+    "decode",
+    "encode",
+]
 
 
 class Command(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, kw_only=True):

@@ -77,6 +77,27 @@ class CallsEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class CallsParked:
+    """Calls were set aside, in a transaction that is committed."""
+
+    flow_id: str
+    why: str
+    count: int
+    """For the first time."""
+    again: int
+    """After a look that came too early."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandApplied:
+    """A lane has taken up an operator's command; the turn that makes it durable follows."""
+
+    id: str
+    text: str
+    """What it asks for, by whom and why."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnCommitted:
     """One transaction is durable."""
 
@@ -103,6 +124,8 @@ class HoldChanged:
     active: bool
     reason: str
     code: int | None
+    by: str = ""
+    """The operator who set it, if one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +163,8 @@ Fact = (
     | RequestEnded
     | RetryPlanned
     | CallsEnded
+    | CallsParked
+    | CommandApplied
     | TurnCommitted
     | LimiterWaited
     | HoldChanged

@@ -1,12 +1,14 @@
 """Calling hours: the times of the week at which a flow's calls may be sent.
 
-Knows nothing of the time zone they are meant in, nor of what happens to calls outside them.
+Knows nothing of what happens to calls outside them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES = 24 * 60
@@ -39,6 +41,25 @@ def parse_calling_hours(rules: Iterable[str]) -> tuple[Span, ...]:
         else:
             joined.append((first, end))
     return tuple(joined)
+
+
+def opens_at(spans: Sequence[Span], zone: ZoneInfo, wall: float) -> float:
+    """The first time at or after `wall` at which `spans` of that zone's week are open.
+
+    Both are seconds since the epoch. Where the clock is put back, an hour that comes twice is open
+    or closed both times.
+    """
+    local = datetime.fromtimestamp(wall, zone)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    minute = local.weekday() * DAY_MINUTES + local.hour * 60 + local.minute
+    if any(first <= minute < end for first, end in spans):
+        return wall
+    ahead = min((first - minute) % WEEK_MINUTES for first, _ in spans)
+    days, rest = divmod(local.hour * 60 + local.minute + ahead, DAY_MINUTES)
+    # The day first, then the time of day: a day has not always 24 hours.
+    day = (midnight + timedelta(days=days)).date()
+    opening = datetime(day.year, day.month, day.day, rest // 60, rest % 60, tzinfo=zone)
+    return max(wall, opening.astimezone(UTC).timestamp())
 
 
 def _spans(rule: str) -> Iterable[Span]:

@@ -12,6 +12,7 @@ import msgspec
 
 from service.core.checkpoint import Checkpoint
 from service.core.holds import HoldState
+from service.core.learned import Learned
 from service.errors import TopicsError
 
 
@@ -50,6 +51,10 @@ def deal(old: Sequence[Checkpoint], lanes: int, owner: str) -> list[Checkpoint]:
         holds=list(holds.values()),
         shifting=sorted({account for checkpoint in old for account in checkpoint.shifting}),
         migrating=False,
+        # A lane that is behind makes its own way again: commands are idempotent.
+        control=min(checkpoint.control for checkpoint in old),
+        cancels=list({one.id: one for each in old for one in each.cancels}.values()),
+        bounds=_lowest_bounds(old),
     )
     # Rounded up: the lanes together may count a few calls too many for a minute, never too few.
     tally = [
@@ -63,6 +68,16 @@ def deal(old: Sequence[Checkpoint], lanes: int, owner: str) -> list[Checkpoint]:
             lane=lane,
             partitions=[state for state in partitions if state.partition % lanes == lane],
             tally=tally,
+            parked=old[lane].parked if lane < len(old) else 0,
         )
         for lane in range(lanes)
     ]
+
+
+def _lowest_bounds(old: Sequence[Checkpoint]) -> list[Learned]:
+    lowest: dict[str, Learned] = {}
+    for learned in (each for checkpoint in old for each in checkpoint.bounds):
+        before = lowest.get(learned.account)
+        if before is None or learned.calls_max < before.calls_max:
+            lowest[learned.account] = learned
+    return list(lowest.values())

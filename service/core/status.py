@@ -23,7 +23,7 @@ class PartitionStatus:
     end: int | None
     """The offset after the last committed record; None until the first fetch."""
     lag: int | None
-    """`end` less `position`; None while the end is not known."""
+    """Records that are not read yet, or have no outcome; None while the end is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class HoldStatus:
     probes: int
     next_probe_seconds: float | None
     """None for a hold without a canary: an operator's, or the flood breaker's."""
+    by: str = ""
+    """The operator who set it, if one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class LaneStatus:
     recovering_batches: int = 0
     """Batches taken over from an earlier owner that have no outcome yet."""
     checkpoint_bytes: int = 0
+    parked_calls: int = 0
+    """Calls that wait apart: their flow is held, or must not be called at this hour."""
 
 
 @dataclass(frozen=True, slots=True)

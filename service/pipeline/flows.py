@@ -7,9 +7,12 @@ of them cost nothing.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from service.core.batching import Bounds
 from service.core.codec import CODEC_VERSION, Recipe, overhead_bytes
+from service.core.hours import Span, parse_calling_hours
 from service.core.intake import Intake, IntakeRules
 from service.settings import Flow, Settings
 
@@ -17,6 +20,14 @@ ACCOUNT_DEFAULT = "default"
 """Name of the account that the provider section's security-id belongs to."""
 ANY_FLOW = "00000000"
 """Stands for a flow that is not listed; a flow-id always has this many characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When a flow may be called."""
+
+    spans: tuple[Span, ...]
+    zone: ZoneInfo
 
 
 class Flows:
@@ -31,6 +42,13 @@ class Flows:
         self._recipe_default = self._make_recipe(self._default)
         self._bounds = {flow_id: self._make_bounds(flow_id) for flow_id in listed}
         self._bounds_default = self._make_bounds(ANY_FLOW)
+        zone = ZoneInfo(settings.provider.time_zone)
+        self._hours = {
+            flow_id: Hours(parse_calling_hours(flow.calling_hours), zone)
+            for flow_id, flow in listed.items()
+            if flow.calling_hours is not None
+        }
+        self._accounts = {flow_id: _account(flow) for flow_id, flow in listed.items()}
 
     def _make_recipe(self, flow: Flow) -> Recipe:
         provider = self._settings.provider
@@ -69,15 +87,22 @@ class Flows:
 
     def account(self, flow_id: str) -> str:
         """The account's name; two flows with one security-id are of one account."""
-        flow = self.flow(flow_id)
-        if not flow.own_security_id:
-            return ACCOUNT_DEFAULT
-        # 64 random characters: eight digits of their hash tell nothing about them.
-        return hashlib.sha256(flow.security_id.encode()).hexdigest()[:8]
+        return self._accounts.get(flow_id, ACCOUNT_DEFAULT)
+
+    def hours(self, flow_id: str) -> Hours | None:
+        """When the flow may be called; None: always."""
+        return self._hours.get(flow_id)
 
     def security_ids(self, flow_id: str) -> tuple[str, ...]:
         """The secret of new bodies, then earlier ones that a recovered body may hold."""
         return (self.flow(flow_id).security_id, *self._settings.previous_security_ids)
+
+
+def _account(flow: Flow) -> str:
+    if not flow.own_security_id:
+        return ACCOUNT_DEFAULT
+    # 64 random characters: eight digits of their hash tell nothing about them.
+    return hashlib.sha256(flow.security_id.encode()).hexdigest()[:8]
 
 
 def make_intake(settings: Settings, flows: Flows) -> Intake:

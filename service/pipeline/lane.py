@@ -17,14 +17,21 @@ from service.core.facts import LaneChanged
 from service.core.holds import Holds
 from service.core.intake import Intake
 from service.errors import DispatcherError, TopicsError
+from service.pipeline.arrivals import Arrivals
 from service.pipeline.batch import Batch
+from service.pipeline.control import Control, Controlled
 from service.pipeline.flows import Flows
+from service.pipeline.gate import Gate
+from service.pipeline.parking import Parking
+from service.pipeline.permits import Permits
 from service.pipeline.reading import Reading
+from service.pipeline.review import Review
 from service.pipeline.sealing import Sealer
 from service.pipeline.sender import Sender
 from service.pipeline.settling import Settler
 from service.pipeline.state import LaneState, Targets
 from service.pipeline.takeover import Taken, count_what_was_sent, take_over
+from service.pipeline.trust import Trust
 from service.pipeline.turns import TurnHooks, Turns
 from service.ports import Broker, Clock, Observer, Provider, Reader, Survey
 from service.settings import Settings
@@ -45,6 +52,17 @@ class World:
     flows: Flows
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The loops of an owned lane."""
+
+    turns: Turns
+    reading: Reading
+    parking: Parking
+    control: Control
+    sender: Sender
+
+
 class Lane:
     """One life of a lane in this process; not used again after `run` has ended."""
 
@@ -54,6 +72,7 @@ class Lane:
         self.sender: Sender | None = None
         self._world = world
         self._turns: Turns | None = None
+        self._readers: list[Reader] = []
         self._stop = asyncio.Event()
         self._drain_seconds = 0.0
         self._quiet_at = 0.0
@@ -73,7 +92,7 @@ class Lane:
             TopicsError, CheckpointUnreadable: it must not run; the text names the way out.
         """
         world = self._world
-        reader = world.broker.reader()
+        reader = self._reader()
         self._tell("taking")
         try:
             taken = await take_over(
@@ -92,7 +111,7 @@ class Lane:
             self.state = self.sender = None
             if self._turns is not None:
                 await self._turns.close()
-            await reader.stop()
+            await asyncio.gather(*(each.stop() for each in self._readers))
 
     def _tell(self, state: str, recovered: int = 0, *, was_released: bool = False) -> None:
         self._world.observer.tell(
@@ -137,51 +156,99 @@ class Lane:
         return state
 
     async def _own(self, taken: Taken, reader: Reader) -> None:
-        world, state, predecessor = self._world, taken.state, taken.predecessor
         async with asyncio.TaskGroup() as group:
-            sealer = Sealer(state, world.flows, world.clock, world.rng)
-            settler = Settler(state, world.flows, sealer, world.clock, world.rng)
-
-            def spawn(flight: Any) -> asyncio.Task[None]:
-                return group.create_task(flight)
-
-            sender = self.sender = Sender(
-                state, world.flows, world.provider, world.clock, sealer.shed, settler.settle, spawn
-            )
-
-            def recovered(batch: Batch) -> None:
-                batch.due = self._quiet_at
-                sender.release(batch)
-
-            turns = self._turns = Turns(
-                state,
-                world.broker,
-                taken.writer,
-                world.owner,
-                world.clock,
-                (predecessor.owner, predecessor.turn) if predecessor else None,
-                TurnHooks(
-                    lambda: self._pick(state, sealer, sender),
-                    lambda: self._next_pick_at(state, sender),
-                    sender.release,
-                    lambda: self._after_turn(sender, reading),
-                ),
-            )
-            settler.connect(sender, turns)
-            reading = Reading(
-                state, reader, world.intake, sealer, changed=turns.bell.ring, recovered=recovered
-            )
-            send_after = await self._first_turn(taken, turns)
-            self.state = state
+            parts = self._build(taken, reader, group)
+            send_after = await self._first_turn(taken, parts.turns)
+            await parts.control.catch_up()
+            state, predecessor = taken.state, taken.predecessor
+            self.state, self.sender = state, parts.sender
             was_released = predecessor is not None and predecessor.released
             self._tell("owned", len(state.open), was_released=was_released)
-            loops = [
-                group.create_task(turns.run()),
-                group.create_task(reading.run()),
-                group.create_task(sender.run(turns, send_after)),
+            turning = group.create_task(parts.turns.run())
+            others = [
+                group.create_task(parts.reading.run()),
+                group.create_task(parts.parking.run()),
+                group.create_task(parts.control.run()),
+                group.create_task(parts.sender.run(parts.turns, send_after)),
             ]
             await self._stop.wait()
-            await self._drain(loops, sender, turns)
+            await self._drain(turning, others, parts)
+
+    def _build(self, taken: Taken, reader: Reader, group: asyncio.TaskGroup) -> Parts:
+        """The lane's loops, joined to each other."""
+        world, state, predecessor = self._world, taken.state, taken.predecessor
+        gate = Gate(state, world.flows, world.clock)
+        sealer = Sealer(state, world.flows, world.clock, world.rng, gate)
+        permits = Permits(state, world.flows, gate)
+
+        def held(flow_id: str) -> None:
+            gate.again(flow_id)
+            changed()
+
+        def changed() -> None:
+            turns.bell.ring()
+            sender.bell.ring()
+
+        def released(_: str | None) -> None:
+            parking.wake()
+            changed()
+
+        def commanded() -> None:
+            parking.wake()
+            settler.look()
+
+        def recovered(batch: Batch) -> None:
+            batch.due = self._quiet_at
+            sender.release(batch)
+
+        def spawn(flight: Any) -> asyncio.Task[None]:
+            return group.create_task(flight)
+
+        def after_turn() -> None:
+            for loop in (sender, reading, parking):
+                loop.bell.ring()
+
+        def release(batch: Batch) -> None:
+            sender.release(batch)
+
+        trust = Trust(state, held, released)
+        settler = Settler(state, world.flows, sealer, trust, world.clock, world.rng)
+        review = Review(state, world.flows, permits, sealer, gate, world.clock, release)
+        sender = Sender(state, permits, world.provider, world.clock, review, settler.settle, spawn)
+        turns = self._turns = Turns(
+            state,
+            world.broker,
+            taken.writer,
+            world.owner,
+            world.clock,
+            (predecessor.owner, predecessor.turn) if predecessor else None,
+            TurnHooks(
+                lambda: self._pick(state, sealer, sender, permits),
+                lambda: self._next_pick_at(state, sender),
+                release,
+                after_turn,
+            ),
+        )
+        settler.connect(sender, turns)
+        arrivals = Arrivals(state, world.intake, sealer, gate, recovered)
+        reading = Reading(state, reader, arrivals, turns.bell.ring)
+        parking = Parking(
+            state,
+            world.broker,
+            self._reader(),
+            arrivals,
+            gate,
+            changed=turns.bell.ring,
+            committed=lambda: turns.committed,
+        )
+        hooks = Controlled(commanded, sender.shape_buckets, lambda: turns.committed)
+        control = Control(state, self._reader(), gate, trust, hooks)
+        return Parts(turns, reading, parking, control, sender)
+
+    def _reader(self) -> Reader:
+        reader = self._world.broker.reader()
+        self._readers.append(reader)
+        return reader
 
     async def _first_turn(self, taken: Taken, turns: Turns) -> float:
         """Step 3: make the takeover durable; returns when (CLOCK_BOOTTIME) a send may start."""
@@ -205,10 +272,12 @@ class Lane:
         return max(0.0, send_after - self._world.clock.boot()) + timeout
 
     @staticmethod
-    def _pick(state: LaneState, sealer: Sealer, sender: Sender) -> Sequence[Batch]:
+    def _pick(
+        state: LaneState, sealer: Sealer, sender: Sender, permits: Permits
+    ) -> Sequence[Batch]:
         now, sealed = asyncio.get_running_loop().time(), list[Batch]()
         while sender.room_to_seal(now, sealed):
-            draft = state.batcher.take(now, sender.may_seal)
+            draft = state.batcher.take(now, permits.may_seal, permits.calls_max)
             if draft is None:
                 break
             batch = sealer.seal(draft)
@@ -228,24 +297,18 @@ class Lane:
         times = [ready_at, probe_at if probe_at is not None and probe_at > now else None]
         return min((at for at in times if at is not None), default=None)
 
-    @staticmethod
-    def _after_turn(sender: Sender, reading: Reading) -> None:
-        sender.bell.ring()
-        reading.bell.ring()
-
     async def _drain(
-        self, loops: Sequence[asyncio.Task[None]], sender: Sender, turns: Turns
+        self, turning: asyncio.Task[None], others: Sequence[asyncio.Task[None]], parts: Parts
     ) -> None:
         """Stop reading and sending, await answers, write what is known, release the lane."""
-        turning, reading, sending = loops
-        reading.cancel()
-        sending.cancel()
-        all_landed = await sender.drain(self._drain_seconds)
-        turns.stop()
+        for task in others:
+            task.cancel()
+        all_landed = await parts.sender.drain(self._drain_seconds)
+        parts.turns.stop()
         await turning
-        sender.unseal()
+        parts.sender.unseal()
         quiet = asyncio.get_running_loop().time() >= self._quiet_at
-        await turns.commit(released=all_landed and quiet)
+        await parts.turns.commit(released=all_landed and quiet)
         self._tell("released")
 
 

@@ -5,17 +5,17 @@ Knows nothing of when they are sent: only after a turn has made durable what it 
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import msgspec
 
 from service.core import codec
+from service.core.aside import place_of
 from service.core.batching import Cause, Draft
 from service.core.calls import Call, Record
-from service.core.checkpoint import OpenBatch, pack_sources
+from service.core.checkpoint import OpenBatch, Stage, pack_sources
 from service.core.codec import Recipe
 from service.core.facts import BatchSealed
 from service.core.outcomes import Failure
@@ -23,6 +23,7 @@ from service.core.times import day_of, moved, start_time_at
 from service.errors import EventRefused
 from service.pipeline.batch import Batch, mint_id
 from service.pipeline.flows import Flows
+from service.pipeline.gate import Gate
 from service.pipeline.state import LaneState
 from service.ports import Clock
 
@@ -36,14 +37,16 @@ class Sealer:
         flows: Flows,
         clock: Clock,
         rng: random.Random,
+        gate: Gate,
     ) -> None:
         self._state = state
         self._flows = flows
+        self._gate = gate
         self._clock = clock
         self._rng = rng
 
     def seal(self, draft: Draft) -> Batch | None:
-        """A batch of the draft's calls that may still be sent; the others end as `expired`."""
+        """A batch of the draft's calls that may still be sent; the others end, or wait apart."""
         wall = self._clock.wall()
         today = day_of(wall)
         calls: Sequence[Call] = draft.calls
@@ -51,10 +54,23 @@ class Sealer:
         if expired:
             self._state.failed(draft.flow_id, expired, expiry(self._state.now_ms(), draft.flow_id))
             calls = [call for call in calls if not call.expired(wall, today)]
+        if self._flows.hours(draft.flow_id) is not None:
+            calls = self._gate.park_closed(calls)
         if not calls:
             return None
         recipe = self._filled_now(self._flows.recipe(draft.flow_id), calls)
-        return self._make(draft.flow_id, calls, recipe, draft.cause)
+        refused = [call for call in calls if call.attempts]
+        return self._make(
+            draft.flow_id,
+            calls,
+            recipe,
+            draft.cause,
+            before=max((call.attempts for call in refused), default=-1),
+            first_failed_ms=min(
+                (call.first_failed_ms for call in calls if call.first_failed_ms is not None),
+                default=None,
+            ),
+        )
 
     def _filled_now(self, recipe: Recipe, calls: Sequence[Call]) -> Recipe:
         """The recipe with the time of sealing, if a call needs one."""
@@ -71,8 +87,10 @@ class Sealer:
         *,
         before: int = -1,
         first_failed_ms: int | None = None,
+        search: str | None = None,
+        stage: Stage = Stage.NONE,
     ) -> Batch:
-        """`before`: attempts of the batch it is cut from, or -1 for fresh calls."""
+        """`before`: attempts of the batches its calls were in, or -1 for fresh calls."""
         batch_id = f"{self._rng.getrandbits(64):016x}"
         tailed = before >= 0
         if tailed:
@@ -84,7 +102,7 @@ class Sealer:
             recipe = self._shifted_if_needed(flow_id, calls[0], recipe)
             body = self._body(flow_id, calls, recipe, mint_id(batch_id, 0))
         index_of = self._state.index_of()
-        sources = [(c.record.topic, c.record.partition, c.record.offset) for c in calls]
+        sources = [place_of(call.record) for call in calls]
         saved = OpenBatch(
             batch_id,
             flow_id,
@@ -96,6 +114,8 @@ class Sealer:
             recipe,
             attempts_before=max(0, before),
             first_failed_ms=first_failed_ms,
+            search=search,
+            stage=stage,
         )
         batch = Batch(saved, sources, self._flows.account(flow_id), calls, body)
         self._state.open_batch(batch)
@@ -139,24 +159,49 @@ class Sealer:
         )
         self._state.bodies.add(batch.saved.sha256)
 
-    def cut(self, batch: Batch) -> list[Batch]:
-        """Two halves in the place of a batch that was refused whole."""
-        middle = (len(batch.calls) + 1) // 2
+    def cut(
+        self, batch: Batch, first: int, *, search: str | None = None, stage: Stage = Stage.NONE
+    ) -> tuple[Batch, Batch]:
+        """The batch's first calls and the others, in the place of one that was refused whole."""
         self._state.close_batch(batch)
-        return [
-            self._make(
-                batch.flow_id,
-                part,
-                _unshifted(batch, part[0], day_of(self._clock.wall())),
-                Cause.CUT,
-                before=batch.attempts_made,
-                first_failed_ms=batch.saved.first_failed_ms,
-            )
-            for part in (batch.calls[:middle], batch.calls[middle:])
-        ]
+        some, others = batch.calls[:first], batch.calls[first:]
+        return (
+            self._part(batch, some, search=search, stage=stage),
+            self._part(batch, others, search=search, stage=stage),
+        )
 
-    def shed(self, batch: Batch) -> Batch | None:
-        """A batch that is in no doubt and has calls whose time went by: those end `expired`.
+    def _part(
+        self,
+        batch: Batch,
+        calls: Sequence[Call],
+        *,
+        search: str | None = None,
+        stage: Stage = Stage.NONE,
+    ) -> Batch:
+        """Some calls of a batch that was refused and is closed by now, to be sent on their own."""
+        today = day_of(self._clock.wall())
+        made = self._make(
+            batch.flow_id,
+            calls,
+            self._filled_now(_unshifted(batch, calls[0], today), calls),
+            Cause.CUT,
+            before=batch.attempts_made,
+            first_failed_ms=batch.saved.first_failed_ms,
+            search=search,
+            stage=stage,
+        )
+        made.durable_turn, made.due = self._state.turn + 1, batch.due
+        return made
+
+    def shed(
+        self, batch: Batch, end_of: Callable[[Call], Failure | None] | None = None
+    ) -> Batch | None:
+        """A batch that is in no doubt and has calls that must not be sent: those end.
+
+        Args:
+            batch: it is closed.
+            end_of: how a call ends, or None if it goes on; left out: those expire whose time
+                went by.
 
         Returns:
             A batch of the others if they were in a body before, to be sent after the next turn;
@@ -164,29 +209,47 @@ class Sealer:
         """
         state, wall = self._state, self._clock.wall()
         today, now_ms = day_of(wall), state.now_ms()
+
+        def expires(call: Call) -> Failure | None:
+            return expiry(now_ms, batch.flow_id) if call.expired(wall, today) else None
+
         state.close_batch(batch)
-        expired = [call for call in batch.calls if call.expired(wall, today)]
-        rest = [call for call in batch.calls if not call.expired(wall, today)]
-        state.failed(batch.flow_id, expired, with_history(expiry(now_ms, batch.flow_id), batch))
+        rest = []
+        for call in batch.calls:
+            failure = (end_of or expires)(call)
+            if failure is None:
+                rest.append(call)
+            else:
+                state.failed(batch.flow_id, [call], with_history(failure, batch))
         if not rest:
             return None
         if batch.attempts_made:
-            recipe = self._filled_now(_unshifted(batch, rest[0], today), rest)
-            before = batch.attempts_made
-            made = self._make(
-                batch.flow_id,
-                rest,
-                recipe,
-                Cause.CUT,
-                before=before,
-                first_failed_ms=batch.saved.first_failed_ms,
-            )
-            made.durable_turn, made.due = state.turn + 1, batch.due
-            return made
-        now = asyncio.get_running_loop().time()
-        for call in rest:
-            state.batcher.add(call, now)
+            return self._part(batch, rest)
+        self._gate.give_back(rest)
         return None
+
+    def set_aside(self, batch: Batch, *, canary: bool) -> Batch | None:
+        """A batch of a held flow that is in no doubt makes room.
+
+        Returns:
+            If `canary` is wanted and its calls were sent before: a batch of one of them.
+        """
+        self._state.close_batch(batch)
+        if not batch.attempts_made:
+            self._gate.give_back(batch.calls)
+            return None
+        kept = 1 if canary else 0
+        self._gate.park_refused(batch, batch.calls[kept:])
+        return self._part(batch, batch.calls[:1]) if canary else None
+
+    def close_hours(self, batch: Batch) -> Batch | None:
+        """A batch in no doubt, of a flow that must not be called now, waits apart."""
+        self._state.close_batch(batch)
+        if not batch.attempts_made:
+            self._gate.give_back(batch.calls)
+            return None
+        rest = self._gate.park_closed(batch.calls, batch)
+        return self._part(batch, rest) if rest else None
 
     def rebuild(self, batch: Batch) -> bool:
         """Give a recovered batch its calls and the bytes it had; False if they cannot be had."""

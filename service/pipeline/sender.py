@@ -1,7 +1,8 @@
-"""Sends sealed batches: order, slots, holds, expiry, lease, limiter, and the flight itself.
+"""Sends sealed batches: their order, the lease, the limiter, and the flight itself.
 
-Knows nothing of what an answer means (settling.py). One coroutine asks the limiter, for aiolimiter
-serves its smallest waiter first: with a single waiter the order is the scheduler's.
+Knows nothing of what an answer means (settling.py) or of who may go (permits.py). One coroutine
+asks the limiter, for aiolimiter serves its smallest waiter first: with a single waiter the order is
+the scheduler's.
 """
 
 from __future__ import annotations
@@ -13,23 +14,18 @@ from typing import Any
 from aiolimiter import AsyncLimiter
 
 from service.core.facts import LimiterWaited
-from service.core.holds import Holds
-from service.core.outcomes import Failure
 from service.core.rate import Wait
-from service.core.times import day_of
 from service.core.verdicts import Answer, NotSent
 from service.pipeline.batch import Batch
 from service.pipeline.bell import Bell
-from service.pipeline.flows import Flows
-from service.pipeline.sealing import with_history
+from service.pipeline.permits import NEVER, Permits
+from service.pipeline.review import Review
 from service.pipeline.state import LaneState
 from service.pipeline.turns import Turns
 from service.ports import Clock, Provider
 
 OPEN_BATCHES_MAX = 2000
 """So that a checkpoint never outgrows its record; beyond it there are only resends."""
-FRESH_CANARY_SECONDS = 1.0
-"""For a canary in no doubt to be sealed, if there is a call for it, when it is its turn."""
 CLOCK_STEP_SECONDS = 0.01
 """A sleep may end early by the resolution of the loop's clock."""
 AHEAD_AT_THE_LIMIT = 2
@@ -42,32 +38,42 @@ class Sender:
     def __init__(
         self,
         state: LaneState,
-        flows: Flows,
+        permits: Permits,
         provider: Provider,
         clock: Clock,
-        shed: Callable[[Batch], Batch | None],
+        review: Review,
         settle: Callable[[Batch, Answer, float], None],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            state: of the lane.
+            permits: who may go; it knows what waits and what flies.
+            provider: where to.
+            clock: for the lease.
+            review: takes out what must not go any more.
+            settle: told how each attempt ended.
+            spawn: starts a task that ends with the lane.
+        """
         self.bell = Bell()
-        self.in_flight = 0
         self.circuit_until = 0.0
         """Loop time before which nothing is sent: the provider cannot be reached, or asked to."""
         self._state = state
-        self._flows = flows
+        self._permits = permits
         self._provider = provider
         self._clock = clock
-        self._shed = shed
+        self._review = review
         self._settle = settle
         self._spawn = spawn
-        self._waiting: list[Batch] = []
         self._flights: set[asyncio.Task[None]] = set()
-        self._flying_of: dict[str, int] = {}
         self._draining = False
-        provider_settings = state.settings.provider
-        self._concurrency = provider_settings.concurrency
         self._calls_max = state.settings.batching.calls_max
-        guard = state.guard
+        self.shape_buckets()
+
+    def shape_buckets(self) -> None:
+        """Smooth towards the guard's limit as it is now; the new buckets begin full."""
+        guard = self._state.guard
         self._calls_bucket = AsyncLimiter(
             2 * self._calls_max, 120 * self._calls_max / guard.calls_max
         )
@@ -83,11 +89,11 @@ class Sender:
             # CLOCK_BOOTTIME is never slower than the loop's clock, so one sleep is enough.
             await asyncio.sleep(wait + CLOCK_STEP_SECONDS)
         while True:
+            if self._review.waiting():
+                turns.bell.ring()
             batch = self._next(turns)
             if batch is None:
-                await self.bell.wait(self._next_at(turns))
-            elif self._expire(batch):
-                turns.bell.ring()
+                await self.bell.wait(self._next_in(turns))
             else:
                 await self._send(batch, turns)
 
@@ -95,122 +101,63 @@ class Sender:
 
     def release(self, batch: Batch) -> None:
         """A turn has made the batch durable: it may be sent from `batch.due` on."""
-        self._waiting.append(batch)
+        self._permits.waiting.append(batch)
         self.bell.ring()
 
-    def may_seal(self, flow_id: str) -> bool:
-        """Whether the flow's next batch may be sealed: its flow is not held, or it is the canary.
-
-        A canary is made only where the hold has no open batch that could be it, or has only
-        doubtful ones and it is the turn of another.
-        """
-        holds, account = self._state.holds, self._flows.account(flow_id)
-        if not holds.holds(flow_id, account):
-            return account in self._state.proven or self._may_try(account)
-        if holds.probe_at(flow_id, account) > asyncio.get_running_loop().time():
+    def unqueue(self, batch: Batch) -> bool:
+        """Take a batch out that is no more, or changes its form; False if it is under way."""
+        if batch not in self._permits.waiting:
             return False
-        fresh_turn, account_held = holds.fresh_turn(flow_id, account), holds.holds("", account)
-        return not any(
-            (batch.flow_id == flow_id or (batch.account == account and account_held))
-            and not (fresh_turn and batch.in_doubt)
-            for batch in self._state.open.values()
-        )
+        self._permits.waiting.remove(batch)
+        return True
 
-    def _may_try(self, account: str) -> bool:
-        """Whether an unproven account may have another batch: one flies while one backs off."""
-        tried = 0
-        for batch in self._state.open.values():
-            if batch.account == account:
-                if not batch.sent:
-                    return False
-                tried += batch.tried
-        return self._flying_of.get(account, 0) == 0 and tried <= 1
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return self._permits.in_flight
 
     def room_to_seal(self, now: float, sealing: Sequence[Batch]) -> bool:
         """Whether one more batch may be sealed beside `sealing` (design.md, A call's way)."""
-        state = self._state
+        state, permits = self._state, self._permits
         if self._draining or now < self.circuit_until:
             return False
         if len(state.open) >= OPEN_BATCHES_MAX or state.checkpoint_full(0.6):
             return False
-        unsent = [b for b in self._waiting if not b.sent and not self._held(b)]
-        unsent += sealing
+        unsent = permits.unsent(sealing)
         if len(unsent) < AHEAD_AT_THE_LIMIT:
             return True
-        if len(unsent) >= self._concurrency - self.in_flight:
+        if len(unsent) >= permits.slots_left():
             return False
         calls = sum(len(b.calls) for b in unsent) + self._calls_max
         return not isinstance(
             state.guard.ask(calls, now, len(unsent) + 1), Wait
         ) and self._calls_bucket.has_capacity(min(calls, 2 * self._calls_max))
 
-    def _held(self, batch: Batch) -> bool:
-        return self._state.holds.holds(batch.flow_id, batch.account)
-
     def _due(self, batch: Batch) -> float:
-        """Loop time from which the batch may be sent."""
-        holds: Holds = self._state.holds
-        due = max(batch.due, self.circuit_until)
-        if self._held(batch):
-            due = max(due, holds.probe_at(batch.flow_id, batch.account))
-            if batch.in_doubt and holds.fresh_turn(batch.flow_id, batch.account):
-                due += FRESH_CANARY_SECONDS
-        return due
-
-    def _slot(self, batch: Batch) -> bool:
-        if batch.account not in self._state.proven or self._held(batch):
-            return self._flying_of.get(batch.account, 0) == 0
-        return self.in_flight < self._concurrency
+        return max(self._permits.due(batch), self.circuit_until)
 
     def _next(self, turns: Turns) -> Batch | None:
         now = asyncio.get_running_loop().time()
-        for batch in self._waiting:
+        for batch in self._permits.waiting:
             if (
                 batch.durable_turn <= turns.committed
                 and self._due(batch) <= now
-                and self._slot(batch)
+                and self._permits.slot(batch)
             ):
                 return batch
         return None
 
-    def _next_at(self, turns: Turns) -> float | None:
+    def _next_in(self, turns: Turns) -> float | None:
+        """Seconds until a batch that waits may go; None: not before the bell rings."""
         now = asyncio.get_running_loop().time()
         dues = [
-            self._due(b)
-            for b in self._waiting
-            if b.durable_turn <= turns.committed and self._slot(b)
+            due
+            for b in self._permits.waiting
+            if b.durable_turn <= turns.committed
+            and (due := self._due(b)) != NEVER
+            and (due > now or self._permits.slot(b))
         ]
         return max(0.0, min(dues) - now) if dues else None
-
-    def _expire(self, batch: Batch) -> bool:
-        """End a batch, or those of its calls, that must no longer be sent; True if it is gone."""
-        state, wall = self._state, self._clock.wall()
-        now_ms = int(wall * 1000)
-        first_ms = batch.saved.first_possible_ms
-        memory_ms = state.settings.provider.checksum_memory_seconds * 1000
-        if batch.expired(wall, day_of(wall)):
-            failure = Failure(
-                "unconfirmed",
-                "its time went by while an earlier send was in doubt; look it up in the "
-                "provider's reports",
-                now_ms,
-            )
-        elif batch.in_doubt and first_ms is not None and now_ms - first_ms > memory_ms:
-            failure = Failure(
-                "unconfirmed",
-                "the provider may have forgotten the checksum of an earlier send that is in doubt; "
-                "look it up in the provider's reports",
-                now_ms,
-            )
-        else:
-            return False
-        self._waiting.remove(batch)
-        if batch.in_doubt:
-            state.failed(batch.flow_id, batch.calls, with_history(failure, batch))
-            state.close_batch(batch)
-        elif (rest := self._shed(batch)) is not None:
-            self._waiting.append(rest)
-        return True
 
     # The way to the wire
 
@@ -239,21 +186,19 @@ class Sender:
         now = asyncio.get_running_loop().time()
         return (
             not self._draining
-            and batch in self._waiting
+            and batch in self._permits.waiting
             and batch.durable_turn <= turns.committed
             and self._due(batch) <= now
-            and not self._expire(batch)
+            and self._permits.slot(batch)
+            and not self._review.leaving(batch)
         )
 
     def _launch(self, batch: Batch, token: int, turns: Turns) -> None:
-        self._waiting.remove(batch)
+        self._permits.took_off(batch)
         batch.sent = batch.tried = True
-        self.in_flight += 1
-        self._flying_of[batch.account] = self._flying_of.get(batch.account, 0) + 1
-        if self._held(batch):
-            timeout = self._state.settings.provider.timeout_seconds
-            until = asyncio.get_running_loop().time() + timeout
-            self._state.holds.probing(batch.flow_id, batch.account, until)
+        timeout = self._state.settings.provider.timeout_seconds
+        until = asyncio.get_running_loop().time() + timeout
+        self._state.holds.probing(batch.flow_id, batch.account, until)
         task = self._spawn(self._fly(batch, token, turns))
         self._flights.add(task)
         task.add_done_callback(self._flights.discard)
@@ -266,8 +211,7 @@ class Sender:
             answer = await self._provider.post(batch.body, turns.leased)
         finally:
             self._state.guard.end(token, loop.time())
-            self.in_flight -= 1
-            self._flying_of[batch.account] -= 1
+            self._permits.landed(batch)
             self.bell.ring()
         self._settle(batch, answer, loop.time() - started)
 
@@ -286,7 +230,8 @@ class Sender:
 
     def unseal(self) -> None:
         """What was never in a body before needs no trace: its calls will be batched afresh."""
-        for batch in list(self._waiting):
+        waiting = self._permits.waiting
+        for batch in list(waiting):
             if not batch.sent and not batch.attempts_made:
-                self._waiting.remove(batch)
+                waiting.remove(batch)
                 self._state.close_batch(batch)

@@ -38,32 +38,50 @@ from service.core.verdicts import (
 from service.pipeline.batch import Batch
 from service.pipeline.flows import Flows
 from service.pipeline.sealing import Sealer, with_history
+from service.pipeline.searching import Search
 from service.pipeline.sender import Sender
 from service.pipeline.state import LaneState
 from service.pipeline.trust import Trust
 from service.pipeline.turns import Turns
 from service.ports import Clock
 
-MALFORMED_ADVICE = "look for a field of these calls that this flow does not take"
+TAKES_CALLS = {205, 402}
+"""Refusals that look at a call: the flow and the form are right."""
 
 
 class Settler:
     """Settles the flights of one lane."""
 
     def __init__(
-        self, state: LaneState, flows: Flows, sealer: Sealer, clock: Clock, rng: random.Random
+        self,
+        state: LaneState,
+        flows: Flows,
+        sealer: Sealer,
+        trust: Trust,
+        clock: Clock,
+        rng: random.Random,
     ) -> None:
         self._state = state
         self._flows = flows
         self._settings = state.settings
         self._sealer = sealer
+        self._trust = trust
         self._clock = clock
         self._rng = rng
         self._unreached = 0
         """Attempts in a row that found no connection."""
-        self._trust = Trust(state)
+        self._paused = 0
+        """429s in a row without a time to wait."""
         self._sender: Sender
         self._turns: Turns
+        self._search = Search(
+            state,
+            sealer,
+            requeue=lambda batch: self._requeue(batch, 0.0),
+            unqueue=self._unqueue,
+            reject=lambda batch, message, code: self._close(batch, "rejected", message, code),
+            hold=trust.hold,
+        )
 
     def connect(self, sender: Sender, turns: Turns) -> None:
         """Whom it hands batches back to; they know it too, hence not in the constructor."""
@@ -93,12 +111,23 @@ class Settler:
         if not isinstance(answer, NotSent):
             self._unreached = 0
         self._apply(batch, verdict)
+        if verdict.code in TAKES_CALLS or isinstance(verdict, Accepted | Fates):
+            self._search.passed(batch)
+        self.look()
+
+    def look(self) -> None:
+        """Go on with what has changed: a search of which a part ended, a turn, a send."""
+        if self._state.search_ended:
+            self._state.search_ended = False
+            self._search.look()
         self._turns.bell.ring()
         self._sender.bell.ring()
 
     def _apply(self, batch: Batch, verdict: Verdict) -> None:
         if verdict.pause is not None:
             self._pause(verdict.pause)
+        else:
+            self._paused = 0
         self._trust.learn(batch, verdict)
         match verdict:
             case Accepted() | Fates():
@@ -159,9 +188,15 @@ class Settler:
         self._state.failed(batch.flow_id, [call], self._with_this(failure, batch))
 
     def _end(self, batch: Batch, reason: str, message: str, code: int | None) -> None:
-        """All calls of the batch end alike."""
+        """All calls of the batch end alike, by the attempt that is being settled."""
         failure = Failure(reason, message, self._state.now_ms(), code)
         self._state.failed(batch.flow_id, batch.calls, self._with_this(failure, batch))
+        self._state.close_batch(batch)
+
+    def _close(self, batch: Batch, reason: str, message: str, code: int | None) -> None:
+        """All calls of the batch end alike, by attempts that are noted already."""
+        failure = Failure(reason, message, self._state.now_ms(), code)
+        self._state.failed(batch.flow_id, batch.calls, with_history(failure, batch))
         self._state.close_batch(batch)
 
     @staticmethod
@@ -206,17 +241,13 @@ class Settler:
         self._told_again(batch, "held" if hold else "ambiguous", wait)
         self._requeue(batch, wait)
 
+    def _unqueue(self, batch: Batch) -> bool:
+        return self._sender.unqueue(batch)
+
     def _refused(self, batch: Batch, verdict: Refused) -> None:
-        single = len(batch.calls) == 1
         match verdict.remedy:
-            case Remedy.BISECT if single:
-                self._end(batch, "rejected", verdict.message, verdict.code)
-            case Remedy.HALVE if single:
-                self._end(batch, "oversize", verdict.message, verdict.code)
             case Remedy.BISECT | Remedy.HALVE:
-                self._note(batch, verdict.attempt, counts=False)
-                for part in self._sealer.cut(batch):
-                    self._requeue(part, 0.0)
+                self._cut(batch, verdict)
             case Remedy.RESEAL:
                 self._note(batch, verdict.attempt, counts=False)
                 rest = self._sealer.shed(batch)
@@ -224,12 +255,27 @@ class Settler:
                     self._requeue(rest, 0.0)
             case Remedy.BACK_OFF | Remedy.PAUSE:
                 self._later(batch, verdict)
-            case Remedy.HOLD | Remedy.PROBE:
+            case Remedy.PROBE:
                 self._note(batch, verdict.attempt, counts=False)
-                hold = verdict.hold or Hold("flow", f"{verdict.message}; {MALFORMED_ADVICE}")
-                self._trust.hold(batch, hold, verdict.code)
+                self._search.refused(batch, verdict)
+            case Remedy.HOLD:
+                self._note(batch, verdict.attempt, counts=False)
+                assert verdict.hold is not None, "every row that holds says whom"
+                self._trust.hold(batch, verdict.hold, verdict.code)
                 self._sealer.mint_anew(batch)
                 self._requeue(batch, 0.0)
+
+    def _cut(self, batch: Batch, verdict: Refused) -> None:
+        """Something is wrong with some of the calls, or with their number."""
+        halve, calls = verdict.remedy is Remedy.HALVE, len(batch.calls)
+        if calls == 1:
+            self._end(batch, "oversize" if halve else "rejected", verdict.message, verdict.code)
+            return
+        self._note(batch, verdict.attempt, counts=False)
+        if halve:
+            self._state.learned.lower(batch.account, calls, self._state.now_ms())
+        for part in self._sealer.cut(batch, (calls + 1) // 2):
+            self._requeue(part, 0.0)
 
     def _later(self, batch: Batch, verdict: Refused) -> None:
         counts = verdict.remedy is Remedy.BACK_OFF and not self._trust.held(batch)
@@ -259,7 +305,8 @@ class Settler:
 
     def _pause(self, pause: Pause) -> None:
         """The provider asks the whole budget to rest."""
-        self._rest(self._backoff(1) if pause.seconds is None else pause.seconds)
+        self._paused = self._paused + 1 if pause.seconds is None else 0
+        self._rest(self._backoff(self._paused) if pause.seconds is None else pause.seconds)
 
     def _rest(self, seconds: float) -> None:
         until = asyncio.get_running_loop().time() + seconds

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from service.core.aside import Aside, Why, note_of, place_of, set_aside
 from service.core.batching import Batcher
 from service.core.calls import Call, Record
+from service.core.cancels import Cancels
 from service.core.checkpoint import VERSION, Checkpoint
 from service.core.codec import readable_flow_id
-from service.core.facts import CallsEnded, EventRefusedFact, EventsLost, Fact
+from service.core.facts import CallsEnded, CallsParked, EventRefusedFact, EventsLost, Fact
 from service.core.holds import Holds
+from service.core.learned import LearnedBounds
 from service.core.offsets import Ledger
 from service.core.outcomes import Acceptance, Failure, dead_letter, results
 from service.core.rate import WindowGuard
@@ -22,6 +25,9 @@ from service.errors import EventRefused
 from service.pipeline.batch import Batch, Source
 from service.ports import Clock, Observer, TopicPartition, Write
 from service.settings import Settings
+
+OUTBOX_BYTES_MAX = 8 * 1024 * 1024
+"""So that a backlog of events that only move, or only fail, is taken in bounded transactions."""
 
 
 @dataclass(slots=True)
@@ -32,6 +38,13 @@ class Outbox:
     facts: list[Fact] = field(default_factory=list)
     wanted: bool = False
     """A turn is wanted although nothing is to be written: state changed, or the lease runs out."""
+    bytes: int = 0
+    """Of records that are written again as they came."""
+
+    @property
+    def full(self) -> bool:
+        """Whether whoever reads should wait for the next turn."""
+        return self.bytes >= OUTBOX_BYTES_MAX
 
     def __bool__(self) -> bool:
         return self.wanted or bool(self.writes)
@@ -48,6 +61,20 @@ class Targets:
     dead_letter_bytes_max: int
     checkpoint_bytes_max: int
     group_id: str
+
+
+@dataclass(slots=True)
+class Parked:
+    """What is known of the lane's partition of the parked topic without reading it."""
+
+    waiting: int = 0
+    """Records there that are no other's copy and have no outcome."""
+    unread: int = 0
+    """Those of them that are not in memory."""
+    held: int = 0
+    """Those of them that are."""
+    look_ms: float = float("inf")
+    """The earliest time at which one of the unread is to be looked at."""
 
 
 class LaneState:
@@ -72,10 +99,14 @@ class LaneState:
         self.guard = WindowGuard(
             provider.calls_per_minute // lanes, provider.requests_per_minute // lanes
         )
+        self.limit: int | None = None
+        """Calls a minute of all lanes together, if an operator changed it."""
         self.holds = holds
         self.observer = observer
         self.ledgers: dict[TopicPartition, Ledger] = {}
         self.open: dict[str, Batch] = {}
+        self.search_ended = False
+        """Whether a batch that was part of a search (searching.py) was closed."""
         self.bodies: set[bytes] = set()
         """sha256 of every open batch's body."""
         self.recovering: dict[Source, Batch] = {}
@@ -85,8 +116,16 @@ class LaneState:
         self.proven: set[str] = set()
         """Accounts of which something was accepted since the start or their last hold: until then
         one batch at a time flies, so that a wrong URL costs a batch of doubt, not a backlog."""
+        self.proving: set[str] = set()
+        """Flows whose hold has just ended: one batch of each at a time, until one is accepted."""
         self.shifting: set[str] = set()
         """Accounts for which a tail is not enough to make bytes new."""
+        self.learned = LearnedBounds()
+        self.cancels = Cancels(settings.kafka.topics.requests, ())
+        self.control_at = 0
+        """The next offset of the control topic."""
+        self.parked_tp = (settings.kafka.topics.parked, lane)
+        self.parked = Parked()
         self.ends: dict[TopicPartition, int] = {}
         """The offset after the last committed record, as of the last fetch."""
         self.checkpoint_bytes = 0
@@ -114,6 +153,9 @@ class LaneState:
         """Count a record that is kept in memory from now on."""
         self.held_events += 1
         self.held_bytes += _bytes_of(record)
+        if isinstance(record, Aside):
+            self.parked.unread -= 1
+            self.parked.held += 1
 
     def refuse(self, record: Record, refused: EventRefused) -> None:
         """One event cannot become a call: its dead letter is its outcome."""
@@ -121,7 +163,7 @@ class LaneState:
         failure = Failure(refused.reason, str(refused), self.now_ms(), flow_id=flow_id)
         source = (record.topic, record.partition, record.offset)
         self._bury(source, record, failure)
-        self._finish([source], [record])
+        self._finish([place_of(record)], [record])
         fact = EventRefusedFact(source, refused.reason, refused.field, str(refused))
         self.outbox.facts.append(fact)
 
@@ -130,6 +172,37 @@ class LaneState:
         self.ledgers[tp].lose(first, end)
         self.outbox.wanted = True
         self.outbox.facts.append(EventsLost(tp, first, end))
+
+    def park(self, calls: Sequence[Call], why: Why, look_ms: int) -> None:
+        """Set calls aside until `look_ms` at most; the same turn finishes them where they lay."""
+        if not calls:
+            return
+        now_ms = self.now_ms()
+        writes = self.outbox.writes.setdefault(self.parked_tp, [])
+        writes += [set_aside(call, why, now_ms, look_ms) for call in calls]
+        records = [call.record for call in calls]
+        self.outbox.bytes += sum(map(_bytes_of, records))
+        self._finish([place_of(record) for record in records], records)
+        parked = self.parked
+        parked.waiting += len(calls)
+        parked.unread += len(calls)
+        parked.look_ms = min(parked.look_ms, look_ms)
+        self._tell_parked(calls[0].flow_id, why, [note_of(record) is None for record in records])
+
+    def _tell_parked(self, flow_id: str, why: Why, fresh: Sequence[bool]) -> None:
+        facts, count, again = self.outbox.facts, sum(fresh), len(fresh) - sum(fresh)
+        if facts and isinstance(before := facts[-1], CallsParked):
+            if (before.flow_id, before.why) == (flow_id, why):
+                facts.pop()
+                count, again = count + before.count, again + before.again
+        facts.append(CallsParked(flow_id, why, count, again))
+
+    def finish_lost(self, tp: TopicPartition, offset: int) -> None:
+        """A record that was read before, and had no outcome, is gone from its log."""
+        self.ledgers[tp].finish([offset])
+        if tp == self.parked_tp:
+            self.parked.waiting -= 1
+        self.lose(tp, offset, offset + 1)
 
     # What goes out
 
@@ -144,6 +217,8 @@ class LaneState:
         del self.open[batch.id]
         self.bodies.discard(batch.saved.sha256)
         self.outbox.wanted = True
+        if batch.saved.search is not None:
+            self.search_ended = True
 
     def accepted(
         self,
@@ -170,16 +245,18 @@ class LaneState:
     def failed_unseen(self, batch: Batch, failure: Failure) -> None:
         """A batch ends although some of its records are gone."""
         found = batch.found
-        for source in batch.sources:
-            self.recovering.pop(source, None)
-            self._bury(source, found.get(source), failure)
+        for place in batch.sources:
+            self.recovering.pop(place, None)
+            record = found.get(place)
+            source = (record.topic, record.partition, record.offset) if record else place
+            self._bury(source, record, failure)
         self._finish(batch.sources, list(found.values()))
         self.outbox.facts.append(CallsEnded(batch.flow_id, failure.reason, len(batch.sources), 0.0))
 
     def _end(self, flow_id: str, outcome: str, records: Sequence[Record]) -> None:
         if not records:
             return
-        self._finish([(r.topic, r.partition, r.offset) for r in records], records)
+        self._finish([place_of(record) for record in records], records)
         oldest = min(record.timestamp for record in records)
         latency = max(0.0, (self.now_ms() - oldest) / 1000)
         self.outbox.facts.append(CallsEnded(flow_id, outcome, len(records), latency))
@@ -190,6 +267,7 @@ class LaneState:
             source, record, failure, targets.group_id, targets.dead_letter_bytes_max
         )
         partition = source[1] % targets.dead_letters_partitions
+        self.outbox.bytes += _bytes_of(record) if record else 0
         self.outbox.writes.setdefault((targets.dead_letters, partition), []).append(write)
 
     def _finish(self, sources: Iterable[Source], records: Sequence[Record]) -> None:
@@ -198,9 +276,11 @@ class LaneState:
             offsets.setdefault((topic, partition), []).append(offset)
         for tp, done in offsets.items():
             self.ledgers[tp].finish(done)
+        self.parked.waiting -= len(offsets.get(self.parked_tp, ()))
         self.held_events -= len(records)
         for record in records:
             self.held_bytes -= _bytes_of(record)
+            self.parked.held -= isinstance(record, Aside)
 
     def checkpoint_full(self, share: float) -> bool:
         """Whether the last checkpoint used more than this share of what its record may have."""
@@ -231,11 +311,27 @@ class LaneState:
             self.guard.tally(now),
             self.holds.states(),
             sorted(self.shifting),
+            control=self.control_at,
+            cancels=self.cancels.states(),
+            bounds=self.learned.states(),
+            limit=self.limit,
+            parked=self.parked.waiting,
         )
 
     def positions(self) -> Mapping[TopicPartition, int]:
         """The group's offsets, for lag tools."""
-        return {tp: ledger.position for tp, ledger in self.ledgers.items()}
+        return {tp: ledger.position for tp, ledger in self.ledgers.items() if tp != self.parked_tp}
+
+    def set_limit(self, calls_per_minute: int | None) -> None:
+        """Change what all lanes together may send; None: as configured."""
+        provider = self.settings.provider
+        self.limit = calls_per_minute
+        calls = provider.calls_per_minute if calls_per_minute is None else calls_per_minute
+        requests = provider.requests_per_minute
+        if calls_per_minute is not None and requests == provider.calls_per_minute:
+            requests = calls
+        self.guard.calls_max = calls // self.lanes
+        self.guard.requests_max = requests // self.lanes
 
 
 def _bytes_of(record: Record) -> int:

@@ -73,10 +73,12 @@ def _owned(lane: int, state: LaneState, sender: Sender) -> LaneStatus:
                 partition,
                 ledger.position,
                 end := state.ends.get((topic, partition)),
-                None if end is None else max(0, end - ledger.position),
+                None if end is None else max(0, end - ledger.end) + ledger.open,
             )
             for (topic, partition), ledger in state.ledgers.items()
+            if (topic, partition) != state.parked_tp
         ),
+        parked_calls=state.parked.waiting,
         oldest_event_age_seconds=_oldest_age(state),
         holds=tuple(
             HoldStatus(
@@ -86,7 +88,8 @@ def _owned(lane: int, state: LaneState, sender: Sender) -> LaneStatus:
                 hold.since_ms,
                 hold.code,
                 hold.probes,
-                max(0.0, state.holds.probe_at_of(hold) - now),
+                None if (at := state.holds.probe_at_of(hold)) is None else max(0.0, at - now),
+                hold.by,
             )
             for hold in state.holds.states()
         ),

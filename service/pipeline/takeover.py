@@ -13,15 +13,17 @@ from dataclasses import dataclass
 import msgspec
 
 from service.core import checkpoint as checkpoints
-from service.core.checkpoint import Checkpoint, OpenBatch, unpack_sources
+from service.core.cancels import Cancels
+from service.core.checkpoint import Checkpoint, OpenBatch, Stage, unpack_sources
+from service.core.learned import LearnedBounds
 from service.core.offsets import Ledger, PartitionState
 from service.core.rate import WINDOW_SECONDS
 from service.core.times import day_of
 from service.core.verdicts import Attempt, End
 from service.errors import CheckpointUnreadable, TopicsError
+from service.pipeline.arrivals import check_end
 from service.pipeline.batch import Batch
 from service.pipeline.flows import Flows
-from service.pipeline.reading import check_end
 from service.pipeline.state import LaneState
 from service.ports import Broker, Clock, Reader, Stored, Survey, TopicPartition, Writer
 from service.settings import Settings
@@ -83,6 +85,12 @@ async def take_over(
             check_lanes(predecessor, survey.partitions[settings.kafka.topics.checkpoints], settings)
             state.turn = predecessor.turn
             state.shifting = set(predecessor.shifting)
+            state.learned = LearnedBounds(predecessor.bounds)
+            state.cancels = Cancels(settings.kafka.topics.requests, predecessor.cancels)
+            state.control_at = predecessor.control
+            state.parked.waiting = state.parked.unread = predecessor.parked
+            state.parked.look_ms = state.now_ms()
+            state.set_limit(predecessor.limit)
             state.ledgers = {(p.topic, p.partition): _ledger(p) for p in predecessor.partitions}
             await _begin(state, reader, settings, survey, latest=False)
             stamp_ms = stored.timestamp_ms if stored else 0
@@ -146,21 +154,23 @@ async def _begin(
     mine: list[TopicPartition] = [
         (topic, partition) for partition in range(state.lane, survey.partitions[topic], state.lanes)
     ]
+    parked = state.parked_tp
     old = {tp: ledger.position for tp, ledger in state.ledgers.items()}
-    await reader.start(old)
-    bounds: Mapping[TopicPartition, tuple[int, int]] = await reader.bounds([*old, *mine])
+    await reader.start({tp: at for tp, at in old.items() if tp != parked})
+    mine.append(parked)
+    bounds: Mapping[TopicPartition, tuple[int, int]] = await reader.bounds({*old, *mine})
     for _ in range(END_TRIES):
         if all(position <= bounds[tp][1] for tp, position in old.items()):
             break
         # A broker that was killed may show less than it has, until its transactions are settled.
         await asyncio.sleep(1.0)
-        bounds = await reader.bounds([*old, *mine])
+        bounds = await reader.bounds({*old, *mine})
     for tp, position in old.items():
         check_end(tp, position, bounds[tp][1])
-    fresh = {tp: bounds[tp][1 if latest else 0] for tp in mine if tp not in old}
+    fresh = {tp: bounds[tp][1 if latest and tp != parked else 0] for tp in mine if tp not in old}
     for tp, offset in fresh.items():
         state.begin(tp, offset)
-    await reader.add(fresh)
+    await reader.add({tp: offset for tp, offset in fresh.items() if tp != parked})
 
 
 def _adopt(
@@ -177,7 +187,7 @@ def _adopt(
             _attempted(saved, stamp_ms, today, released=predecessor.released),
             sources,
             flows.account(saved.flow_id),
-            sent=True,
+            sent=saved.stage is not Stage.REFUSED,
         )
         state.open_batch(batch)
         for source in sources:
@@ -187,7 +197,8 @@ def _adopt(
 def _attempted(saved: OpenBatch, stamp_ms: int, today: int, *, released: bool) -> OpenBatch:
     if saved.first_possible_ms is None:
         saved = msgspec.structs.replace(saved, first_possible_ms=stamp_ms)
-    if released:
+    if released or saved.stage is Stage.REFUSED:
+        # A half that waits for the other's answer is never sent.
         return saved
     # A released batch counts as attempted once without an answer, on a day that is known only if
     # its record is of today.

@@ -6,10 +6,11 @@ Knows nothing of what becomes of the batch that was answered (settling.py).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Literal
 
 from service.core.facts import HoldChanged
-from service.core.holds import HoldState
+from service.core.holds import EVERY_ACCOUNT, HoldState
 from service.core.verdicts import Accepted, Attempt, End, Fates, Hold, Scope, Verdict
 from service.pipeline.batch import Batch
 from service.pipeline.state import LaneState
@@ -20,13 +21,26 @@ ACCOUNT_IS_RIGHT = {Scope.CALL, Scope.BATCH, Scope.FLOW}
 """An answer that speaks of no more than these has passed the account's checks."""
 DOUBTS_MAX = 5
 """Ambiguous attempts of a flow in a row, of whichever batches, that hold it or its account."""
+HELD_FLOWS_MAX = 1000
+"""So that a checkpoint never outgrows its record; with more the account is held."""
 
 
 class Trust:
     """Keeps a lane's holds, and what it takes to begin and to end one."""
 
-    def __init__(self, state: LaneState) -> None:
+    def __init__(
+        self, state: LaneState, held: Callable[[str], None], released: Callable[[str | None], None]
+    ) -> None:
+        """Nothing is known yet.
+
+        Args:
+            state: of the lane.
+            held: told a flow that is held from now on.
+            released: told a flow whose hold has ended, or None for an account's.
+        """
         self._state = state
+        self._held = held
+        self._released = released
         self._doubts: dict[str, tuple[int, int]] = {}
         """By flow: ambiguous attempts in a row, and the account's count of acceptances before."""
         self._accepted: dict[str, int] = {}
@@ -37,6 +51,7 @@ class Trust:
         proves = isinstance(verdict, Accepted | Fates) or verdict.code in PROVING_CODES
         if proves:
             self._state.proven.add(batch.account)
+            self._state.proving.discard(batch.flow_id)
         if proves or verdict.scope in ACCOUNT_IS_RIGHT:
             self._release(batch, batch.flow_id if verdict.code in PROVING_CODES else None)
         if isinstance(verdict, Accepted) or (
@@ -70,18 +85,51 @@ class Trust:
 
     def hold(self, batch: Batch, hold: Hold, code: int | None) -> None:
         """Stop new sends of the batch's flow or account."""
-        name = batch.flow_id if hold.scope == "flow" else batch.account
+        scope, text = hold.scope, hold.text
+        holds = self._state.holds
+        if scope == "flow" and not holds.flow(batch.flow_id) and holds.flows >= HELD_FLOWS_MAX:
+            scope, text = "account", f"{HELD_FLOWS_MAX} flows are held; the last: {text}"
+        name = batch.flow_id if scope == "flow" else batch.account
+        self.set(HoldState(scope, name, text, self._state.now_ms(), code))
+
+    def set(self, hold: HoldState) -> None:
+        """Begin a hold, or note that its canary failed."""
+        state = self._state
         if hold.scope == "account":
-            self._state.proven.discard(batch.account)
-        state = HoldState(hold.scope, name, hold.text, self._state.now_ms(), code)
-        if self._state.holds.set(state, asyncio.get_running_loop().time()):
-            fact = HoldChanged(hold.scope, name, active=True, reason=hold.text, code=code)
-            self._state.observer.tell(fact)
+            if hold.name == EVERY_ACCOUNT:
+                state.proven.clear()
+            state.proven.discard(hold.name)
+        if not state.holds.set(hold, asyncio.get_running_loop().time()):
+            return
+        self._tell(hold, active=True)
+        state.outbox.wanted = True
+        if hold.scope == "flow":
+            self._held(hold.name)
+
+    def release(self, scope: str, name: str) -> None:
+        """An operator ends holds."""
+        self._tell_ended(self._state.holds.release(scope, name))
 
     def _release(self, batch: Batch, flow_id: str | None) -> None:
         """The account is all right, and the flow unless it is None."""
-        for hold in self._state.holds.end(batch.account, flow_id):
-            fact = HoldChanged(
-                hold.scope, hold.name, active=False, reason=hold.reason, code=hold.code
-            )
-            self._state.observer.tell(fact)
+        self._tell_ended(self._state.holds.end(batch.account, flow_id))
+
+    def _tell_ended(self, ended: list[HoldState]) -> None:
+        state = self._state
+        for hold in ended:
+            self._tell(hold, active=False)
+            state.outbox.wanted = True
+            # The next batch flies alone, until one more is accepted.
+            if hold.scope == "flow":
+                state.proving.add(hold.name)
+            elif hold.name == EVERY_ACCOUNT:
+                state.proven.clear()
+            else:
+                state.proven.discard(hold.name)
+            self._released(hold.name if hold.scope == "flow" else None)
+
+    def _tell(self, hold: HoldState, *, active: bool) -> None:
+        fact = HoldChanged(
+            hold.scope, hold.name, active=active, reason=hold.reason, code=hold.code, by=hold.by
+        )
+        self._state.observer.tell(fact)

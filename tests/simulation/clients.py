@@ -60,6 +60,10 @@ class SimBroker:
         record = await self._ask(log.last_committed)
         return None if record is None else Stored(record.value, record.timestamp)
 
+    async def delete_records(self, partition: TopicPartition, before: int) -> None:
+        """See `Broker.delete_records`."""
+        await self._ask(lambda: self._kafka.logs[partition].delete_before(before))
+
     async def owns(self, lane: int) -> bool:
         """See `Broker.owns`."""
         owner = await self._ask(lambda: self._kafka.group.owner_of(lane))

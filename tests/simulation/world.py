@@ -77,7 +77,7 @@ class SimWorld:
             names.requests: plan.partitions,
             names.results: 2,
             names.dead_letters: 2,
-            names.checkpoints: plan.lanes,
+            **dict.fromkeys((names.checkpoints, names.parked, names.overflow), plan.lanes),
         }
         self.requests, self.checkpoints = names.requests, names.checkpoints
         self.kafka = SimKafka(self.loop, plan.rng("kafka"), partitions, self.wall)

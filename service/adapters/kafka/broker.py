@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import RecordsToDelete
 
 from service.adapters.kafka.admin import (
     add_partitions,
@@ -21,6 +22,7 @@ from service.adapters.kafka.election import KafkaElection
 from service.adapters.kafka.reader import KafkaReader
 from service.adapters.kafka.writer import FENCE_KEY, KafkaWriter
 from service.ports import Stored, Survey
+from service.ports import TopicPartition as Partition
 from service.settings import Settings
 
 TAIL_RECORDS = 8
@@ -89,6 +91,14 @@ class KafkaBroker:
             if last is not None or start == first:
                 return last
             back *= 16
+
+    async def delete_records(self, partition: Partition, before: int) -> None:
+        """See `Broker.delete_records`."""
+        async with (
+            admin_client(self._options) as client,
+            answered(f"deleting what is done of {partition[0]}"),
+        ):
+            await client.delete_records({TopicPartition(*partition): RecordsToDelete(before)})
 
     async def owns(self, lane: int) -> bool:
         """See `Broker.owns`."""

@@ -20,6 +20,8 @@ from service.adapters.logs.throttle import Throttle
 from service.core.facts import (
     BatchSealed,
     CallsEnded,
+    CallsParked,
+    CommandApplied,
     EventRefusedFact,
     EventsLost,
     Fact,
@@ -45,6 +47,7 @@ LOST_ACTION = (
     "the topic's retention took events before they were read: raise retention.ms above the "
     "longest backlog, and ask upstream to publish these again"
 )
+RELEASE_ACTION = "it ends only by `call-dispatcher holds release`"
 HELD_ACTION = "sending goes on by itself once a probe is accepted; call-dispatcher status shows it"
 
 
@@ -74,6 +77,8 @@ class Logs:
             RequestEnded: lambda fact: self._log.debug("batch_answered", **asdict(fact)),
             RetryPlanned: self._retry_planned,
             CallsEnded: self._calls_ended,
+            CallsParked: lambda fact: self._log.debug("calls_parked", **asdict(fact)),
+            CommandApplied: lambda fact: self._log.info("command_applied", **asdict(fact)),
             TurnCommitted: self._turn_committed,
             HoldChanged: self._hold_changed,
             LaneChanged: self._lane_changed,
@@ -151,7 +156,8 @@ class Logs:
     def _hold_changed(self, fact: HoldChanged) -> None:
         told = {"scope": fact.scope, "name": fact.name, "reason": fact.reason, "code": fact.code}
         if fact.active:
-            self._log.error("hold_began", **told, action=HELD_ACTION)
+            action = RELEASE_ACTION if fact.by else HELD_ACTION
+            self._log.error("hold_began", **told, by=fact.by or None, action=action)
         else:
             self._log.info("hold_ended", **told)
 

@@ -61,7 +61,8 @@ class Catalogue:
             "retries", "Batches that will be sent again, by what made it necessary.", "cause"
         )
         self.parked = self._counter(
-            "parked", "Calls set aside in the parked topic because their flow is held."
+            "parked",
+            "Calls set aside in the parked topic: their flow is held, or not to be called now.",
         )
         self.end_to_end = self._histogram(
             "end_to_end_seconds",

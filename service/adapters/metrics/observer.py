@@ -27,6 +27,7 @@ from service.core.batching import Cause
 from service.core.facts import (
     BatchSealed,
     CallsEnded,
+    CallsParked,
     EventRefusedFact,
     EventsLost,
     EventsRead,
@@ -69,6 +70,7 @@ class Metrics:
             RetryPlanned: self._retry_planned,
             CallsEnded: self._calls_ended,
             TurnCommitted: self._turn_committed,
+            CallsParked: self._calls_parked,
             LimiterWaited: self._limiter_waited,
             LaneChanged: self._lane_changed,
             EventsLost: self._events_lost,
@@ -127,6 +129,9 @@ class Metrics:
         self._families.end_to_end.observe(fact.latency_seconds)
         if fact.outcome != "accepted":
             self._families.dead_letters.labels(self._reasons.of(fact.outcome)).inc(fact.count)
+
+    def _calls_parked(self, fact: CallsParked) -> None:
+        self._families.parked.inc(fact.count)
 
     def _turn_committed(self, fact: TurnCommitted) -> None:
         self._families.turn_duration.observe(fact.seconds)

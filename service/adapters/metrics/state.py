@@ -58,6 +58,11 @@ class StateCollector(Collector):
             max((lane.oldest_event_age_seconds or 0.0 for lane in lanes), default=0.0),
         )
         yield _gauge(
+            "parked_calls",
+            "Calls that wait in the parked topic.",
+            sum(lane.parked_calls for lane in lanes),
+        )
+        yield _gauge(
             "checkpoint_bytes",
             "Size of the last checkpoint, the largest of this process's lanes.",
             max((lane.checkpoint_bytes for lane in lanes), default=0),
@@ -69,7 +74,7 @@ class StateCollector(Collector):
     def _lag(self, lanes: tuple[LaneStatus, ...]) -> GaugeMetricFamily:
         family = _labelled(
             "lag_records",
-            "Records of the requests topic between the lowest one without an outcome and the end.",
+            "Records of the requests topic that are not read yet, or have no outcome.",
             "partition",
         )
         for lane in lanes:

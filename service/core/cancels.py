@@ -1,0 +1,91 @@
+"""Cancels that are in force: which source records an operator wants not to be sent any more.
+
+Knows nothing of calls or batches. A cancel binds by source, so it finds an event wherever its copy
+lies; it is over when every position has passed what it speaks of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from service.core.calls import Record
+
+ASIDE_END_UNKNOWN = 2**63 - 1
+"""Until the turn after it is durable: calls that it means may be on their way there."""
+
+
+class Cancel(msgspec.Struct, frozen=True, array_like=True):
+    """One operator's cancel. Part of the checkpoint."""
+
+    id: str
+    flow_id: str
+    ends: dict[int, int]
+    """By partition of the requests topic: events below this offset are meant."""
+    aside_end: int
+    """The offset after the last record that this lane had set aside when it learned of it: behind
+    it no event that is meant is ever set aside."""
+    reason: str
+
+
+class Cancels:
+    """All cancels of a lane."""
+
+    def __init__(self, requests: str, states: Iterable[Cancel]) -> None:
+        """`requests` is the name of the topic that `ends` speak of."""
+        self._requests = requests
+        self._of: dict[str, list[Cancel]] = {}
+        for state in states:
+            self.add(state)
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def states(self) -> list[Cancel]:
+        """All of them, for the checkpoint."""
+        return [cancel for cancels in self._of.values() for cancel in cancels]
+
+    def add(self, cancel: Cancel) -> None:
+        """From now on its calls are not sent."""
+        self._of.setdefault(cancel.flow_id, []).append(cancel)
+
+    def replace(self, cancel: Cancel) -> None:
+        """The same cancel, better known; nothing if it is over by now."""
+        cancels = self._of.get(cancel.flow_id, [])
+        cancels[:] = [cancel if one.id == cancel.id else one for one in cancels]
+
+    def of(self, flow_id: str, record: Record) -> Cancel | None:
+        """The cancel that means this event of this flow, if there is one."""
+        for cancel in self._of.get(flow_id, ()):
+            if record.topic == self._requests and record.offset < cancel.ends.get(
+                record.partition, 0
+            ):
+                return cancel
+        return None
+
+    def drop_passed(self, positions: Mapping[tuple[str, int], int], aside: Iterable[int]) -> bool:
+        """Forget what all positions have passed; True if something was.
+
+        Args:
+            positions: of the requests' partitions that are this lane's.
+            aside: of the topics of events set aside.
+        """
+        low = min(aside, default=0)
+        before = len(self.states())
+        for flow_id, cancels in list(self._of.items()):
+            left = [
+                cancel
+                for cancel in cancels
+                if low < cancel.aside_end
+                or any(
+                    offset < cancel.ends.get(partition, 0)
+                    for (topic, partition), offset in positions.items()
+                    if topic == self._requests
+                )
+            ]
+            if left:
+                self._of[flow_id] = left
+            else:
+                del self._of[flow_id]
+        return len(self.states()) < before

@@ -1,0 +1,163 @@
+"""Decides where a call goes that is not in a batch: to the batcher, aside, or to its end.
+
+Knows nothing of requests. Each call passes here when its event is read, and again when something
+has changed for its flow: a hold began, its calling hours are over, an operator cancelled it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import msgspec
+
+from service.core.aside import Why, held_ms, note_of
+from service.core.calls import Call
+from service.core.cancels import Cancel
+from service.core.codec import start_time_in
+from service.core.holds import HoldState
+from service.core.hours import opens_at
+from service.core.outcomes import Failure
+from service.core.times import epoch_seconds
+from service.pipeline.batch import Batch
+from service.pipeline.flows import Flows
+from service.pipeline.state import LaneState
+from service.ports import Clock
+
+LOOK_SECONDS_MAX = 3600.0
+"""A parked call is looked at this often at least."""
+DOUBLINGS_MAX = 20
+
+
+class Gate:
+    """Admits calls of one lane."""
+
+    def __init__(self, state: LaneState, flows: Flows, clock: Clock) -> None:
+        self._state = state
+        self._flows = flows
+        self._clock = clock
+
+    def admit(self, call: Call, now: float) -> None:
+        """One call that may never have been at the gate before; `now` is the loop's time."""
+        state, flow_id = self._state, call.flow_id
+        if state.cancels and (cancel := state.cancels.of(flow_id, call.record)) is not None:
+            state.failed(flow_id, [call], cancelled(cancel, state.now_ms(), call))
+            return
+        hold = state.holds.flow(flow_id) if state.holds else None
+        if hold is not None:
+            if self.is_exhausted(call, hold):
+                state.failed(flow_id, [call], exhausted(hold, state.now_ms(), call))
+                return
+            # One call of the flow stays at hand, to be the canary; an operator's hold has none.
+            if hold.by or state.batcher.has(flow_id):
+                self._park_held(call)
+                return
+        opening = self.opening(call)
+        if opening is not None:
+            state.park([call], Why.HOURS, int(opening * 1000))
+            return
+        state.batcher.add(call, now)
+
+    def is_exhausted(self, call: Call, hold: HoldState) -> bool:
+        """Whether a call has waited for too long under holds of its flow."""
+        now_ms, record = self._state.now_ms(), call.record
+        if note_of(record) is None:
+            waited_ms = now_ms - max(hold.since_ms, record.timestamp)
+        else:
+            waited_ms = held_ms(record, now_ms)
+        return waited_ms >= self._state.settings.retry.park_max_seconds * 1000
+
+    def _park_held(self, call: Call) -> None:
+        """Set a call of a held flow aside, for twice as long each time."""
+        state, retry = self._state, self._state.settings.retry
+        note, now_ms = note_of(call.record), state.now_ms()
+        looks = 0 if note is None else note.looks + 1
+        wait = min(LOOK_SECONDS_MAX, retry.park_seconds * 2.0 ** min(looks, DOUBLINGS_MAX))
+        left = max(0.0, retry.park_max_seconds - held_ms(call.record, now_ms) / 1000)
+        state.park([call], Why.HOLD, now_ms + int(min(wait, left) * 1000))
+
+    def end_exhausted(self, flow_id: str, hold: HoldState) -> None:
+        """End the call that was kept at hand, if it has waited for too long."""
+        now = asyncio.get_running_loop().time()
+        for call in self._state.batcher.withdraw(flow_id):
+            if self.is_exhausted(call, hold):
+                failure = exhausted(hold, self._state.now_ms(), call)
+                self._state.failed(flow_id, [call], failure)
+            else:
+                self._state.batcher.add(call, now)
+
+    def opening(self, call: Call) -> float | None:
+        """When the call's flow may be called again, if it may not be at the time it asks for."""
+        hours = self._flows.hours(call.flow_id)
+        if hours is None:
+            return None
+        wall = self._clock.wall()
+        start = start_time_in(call.fragment, call.identifier) if call.fill_at < 0 else None
+        asked = wall if start is None else max(wall, epoch_seconds(start, hours.zone.key))
+        opening = opens_at(hours.spans, hours.zone, asked)
+        # A time that is still to come is the provider's to wait for, if it is a good one.
+        return None if opening == asked else opening
+
+    def again(self, flow_id: str) -> None:
+        """Something has changed for the flow: ask anew for all its calls that wait for a batch."""
+        now = asyncio.get_running_loop().time()
+        for call in self._state.batcher.withdraw(flow_id):
+            self.admit(call, now)
+
+    def give_back(self, calls: Iterable[Call]) -> None:
+        """Calls of a batch that was sealed and never sent, and is no more."""
+        now = asyncio.get_running_loop().time()
+        for call in calls:
+            self.admit(call, now)
+
+    def park_refused(self, batch: Batch, calls: Iterable[Call]) -> None:
+        """Calls of a held flow's batch that was refused, and is no more: its history goes along."""
+        for call in calls:
+            self._park_held(_with_history(call, batch))
+
+    def park_closed(self, calls: Iterable[Call], batch: Batch | None = None) -> list[Call]:
+        """Set those aside whose flow must not be called now; returns the others.
+
+        `batch` is the one they were in, if it was refused and is no more.
+        """
+        rest = []
+        for call in calls:
+            opening = self.opening(call)
+            if opening is None:
+                rest.append(call)
+            else:
+                parked = call if batch is None else _with_history(call, batch)
+                self._state.park([parked], Why.HOURS, int(opening * 1000))
+        return rest
+
+
+def _with_history(call: Call, batch: Batch) -> Call:
+    return msgspec.structs.replace(
+        call, attempts=batch.attempts_made, first_failed_ms=batch.saved.first_failed_ms
+    )
+
+
+def cancelled(cancel: Cancel, now_ms: int, call: Call) -> Failure:
+    """Of calls that an operator does not want to be sent."""
+    why = f": {cancel.reason}" if cancel.reason else ""
+    return Failure(
+        "cancelled",
+        f"cancelled by an operator before it was sent (command {cancel.id}){why}",
+        now_ms,
+        flow_id=cancel.flow_id,
+        attempts=call.attempts,
+        first_failed_ms=call.first_failed_ms,
+    )
+
+
+def exhausted(hold: HoldState, now_ms: int, call: Call) -> Failure:
+    """Of calls whose flow was held for too long."""
+    return Failure(
+        "exhausted",
+        f"its flow was held for retry.park_max_seconds; {hold.reason}",
+        now_ms,
+        hold.code,
+        flow_id=call.flow_id,
+        attempts=call.attempts,
+        first_failed_ms=call.first_failed_ms,
+    )

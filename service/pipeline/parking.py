@@ -1,0 +1,192 @@
+"""Reads back, in rounds, the calls that a lane has set aside.
+
+Knows nothing of why a call waits or may go now: each passes the gate again. A round reads what was
+there when it began; what may not go yet is set aside once more, behind it, so that a round ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from service.core.aside import read_back
+from service.core.facts import Trouble
+from service.errors import BrokerUnavailable, RecordsGone
+from service.pipeline.arrivals import Arrivals
+from service.pipeline.bell import Bell
+from service.pipeline.gate import Gate
+from service.pipeline.reading import FETCH_RECORDS_MAX, FETCH_SECONDS, TROUBLE_SECONDS
+from service.pipeline.state import LaneState
+from service.ports import Broker, Reader
+
+WINDOW_SHARE = 4
+"""Parked calls may take this part of the window, so that they never keep fresh ones out."""
+PAUSE_PER_ROUND = 10
+"""A round that lasts long is followed by a pause of so many times its length."""
+EMPTY_FETCHES_MAX = 5
+"""Then a round is given up: fewer records are there than were counted."""
+DELETE_RECORDS_MIN = 1000
+"""Finished records are deleted by so many, or when none is left."""
+
+
+class Parking:
+    """The loop over one lane's partition of the parked topic."""
+
+    def __init__(
+        self,
+        state: LaneState,
+        broker: Broker,
+        reader: Reader,
+        arrivals: Arrivals,
+        gate: Gate,
+        *,
+        changed: Callable[[], None],
+        committed: Callable[[], int],
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            state: of the lane.
+            broker: deletes what is done.
+            reader: for this loop alone.
+            arrivals: takes what was read.
+            gate: ends what has waited for too long.
+            changed: wakes the turns.
+            committed: the number of the last turn that is durable.
+        """
+        self.bell = Bell()
+        self._state = state
+        self._broker = broker
+        self._reader = reader
+        self._arrivals = arrivals
+        self._gate = gate
+        self._changed = changed
+        self._committed = committed
+        self._urgent = False
+        self._began = self._ended = float("-inf")
+        self._deleted = 0
+        self._deletable = (0, 0)
+        """(offset, the turn that makes it safe to delete what is before it)"""
+
+    def wake(self) -> None:
+        """Something has changed for calls that wait: look at all of them soon."""
+        self._urgent = True
+        self.bell.ring()
+
+    async def run(self) -> None:
+        """Read back what is due until cancelled.
+
+        Raises:
+            TopicsError, CheckpointUnreadable: somebody else changed the topic.
+        """
+        tp = self._state.parked_tp
+        started = False
+        while True:
+            try:
+                if not started:
+                    await self._reader.start({tp: self._state.ledgers[tp].position})
+                    started = True
+                await self._once()
+            except BrokerUnavailable as error:
+                self._state.observer.tell(Trouble("parked", str(error)))
+                await asyncio.sleep(TROUBLE_SECONDS)
+
+    async def _once(self) -> None:
+        state = self._state
+        if any(place[:2] == state.parked_tp for place in state.recovering):
+            # Sealed batches are read again whatever the window: they were held before, too.
+            await self._read(FETCH_RECORDS_MAX)
+            return
+        self._end_exhausted()
+        await self._delete()
+        wait = self._next_round_in()
+        if wait is None or wait > 0:
+            await self.bell.wait(wait)
+        else:
+            await self._round()
+
+    def _next_round_in(self) -> float | None:
+        """Seconds until a round may begin, or something else is to be done; None: not yet known."""
+        state, now = self._state, asyncio.get_running_loop().time()
+        waits = []
+        if state.parked.unread > 0:
+            length = self._ended - self._began if self._ended > self._began else 0.0
+            if self._urgent:
+                at = self._ended + length
+            else:
+                pause = PAUSE_PER_ROUND * length
+                at = max(self._began + state.settings.retry.park_seconds, self._ended + pause)
+                at = max(at, now + (state.parked.look_ms - state.now_ms()) / 1000)
+            waits.append(max(0.0, at - now))
+        else:
+            self._urgent = False
+        if state.holds.flows:
+            waits.append(max(1.0, state.settings.retry.park_seconds))
+        return min(waits, default=None)
+
+    async def _round(self) -> None:
+        loop, state = asyncio.get_running_loop(), self._state
+        self._urgent = False
+        self._began = loop.time()
+        state.parked.look_ms = float("inf")
+        left, empty = state.parked.unread, 0
+        while left > 0 and empty < EMPTY_FETCHES_MAX:
+            room = self._room()
+            if room <= 0:
+                await self.bell.wait(FETCH_SECONDS)
+                continue
+            count = await self._read(min(room, left, FETCH_RECORDS_MAX))
+            left -= count
+            empty = 0 if count else empty + 1
+            await asyncio.sleep(0)
+        if left > 0:
+            state.parked.look_ms = state.now_ms()
+        self._ended = loop.time()
+
+    def _room(self) -> int:
+        state, events = self._state, self._state.settings.events
+        if (
+            state.held_bytes >= events.window_bytes_max
+            or state.checkpoint_full(0.8)
+            or state.outbox.full
+        ):
+            return 0
+        share = max(1, events.window_events_max // WINDOW_SHARE)
+        return share - state.parked.held
+
+    async def _read(self, records_max: int) -> int:
+        """Returns how many records that wait were read, or found to be gone."""
+        state, tp = self._state, self._state.parked_tp
+        self._arrivals.skip_what_is_done(self._reader, [tp])
+        before = state.parked.waiting
+        try:
+            found = await self._reader.fetch([tp], records_max, FETCH_SECONDS)
+        except RecordsGone:
+            await self._arrivals.look_where_logs_begin(self._reader, [tp])
+            return max(0, before - state.parked.waiting)
+        records = found.get(tp, ())
+        if not records:
+            return 0
+        wanted = self._arrivals.take(tp, records, self._reader.known_end(tp))
+        gone = max(0, before - state.parked.waiting)
+        self._arrivals.admit([read_back(record) for record in wanted])
+        self._changed()
+        return len(wanted) + gone
+
+    def _end_exhausted(self) -> None:
+        for hold in self._state.holds.states():
+            if hold.scope == "flow" and not hold.by:
+                self._gate.end_exhausted(hold.name, hold)
+        if self._state.outbox:
+            self._changed()
+
+    async def _delete(self) -> None:
+        """Delete what a durable position has passed."""
+        state = self._state
+        position, turn = self._deletable
+        if position > self._deleted and self._committed() >= turn:
+            await self._broker.delete_records(state.parked_tp, position)
+            self._deleted = position
+        position = state.ledgers[state.parked_tp].position
+        if position - self._deleted >= DELETE_RECORDS_MIN or not state.parked.waiting:
+            self._deletable = (position, state.turn + 1)
