@@ -99,7 +99,7 @@ def _row(scope: Scope, places: Sequence[_InLane]) -> Held:
 def _now(lane: LaneSeen) -> dict[Scope, _Hold]:
     return {
         (state.scope, state.name): _Hold(
-            state.reason, rfc3339(state.since_ms), state.code, getattr(state, "by", "")
+            state.reason, rfc3339(state.since_ms), state.code, state.by
         )
         for state in lane.holds
     }

@@ -139,7 +139,7 @@ class KafkaControl:
         if stored is None:
             return LaneSeen(number)
         checkpoint = decode_checkpoint(stored.value)
-        return LaneSeen(number, getattr(checkpoint, "control", 0), checkpoint.holds)
+        return LaneSeen(number, checkpoint.control, checkpoint.holds)
 
     async def owned_lanes(self) -> set[int]:
         """Lanes that a replica owns just now.
