@@ -20,14 +20,16 @@ from prometheus_client import CollectorRegistry
 from service.adapters.clock import SystemClock
 from service.adapters.kafka.broker import KafkaBroker
 from service.adapters.kafka.connection import describe
+from service.adapters.kafka.control import KafkaControl
 from service.adapters.kafka.topics import ensure_topics
 from service.adapters.logs import Logs
 from service.adapters.metrics import Metrics
 from service.adapters.provider import HttpProvider
 from service.adapters.web import WebServer
+from service.adapters.web_control import WebControl
 from service.core.facts import Fact
 from service.errors import ConfigurationError, DispatcherError
-from service.pipeline.flows import Flows, make_intake
+from service.pipeline.flows import ANY_FLOW, Flows, make_intake
 from service.pipeline.lane import World
 from service.pipeline.replica import Replica
 from service.pipeline.status import status_of
@@ -82,7 +84,9 @@ async def run(settings: Settings) -> None:
         flows,
     )
     replica = Replica(world, broker.election())
-    web = WebServer(settings, lambda: status_of(replica, world), registry)
+    accounts = {flows.account(flow_id) for flow_id in (ANY_FLOW, *settings.flows)}
+    commands = WebControl(settings, KafkaControl(settings, broker), accounts)
+    web = WebServer(settings, lambda: status_of(replica, world), registry, commands.routes())
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(provider.close)
         metrics.observe(lambda: status_of(replica, world))

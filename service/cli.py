@@ -35,6 +35,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "publish": ("service.commands.publish:publish", "Publish events from JSON Lines."),
         "twin": ("service.commands.twin:twin", "The provider's twin, an HTTP server."),
         "status": ("service.commands.status:status", "What a running dispatcher is doing."),
+        "holds": ("service.commands.holds:holds", "Stop and start sending."),
+        "calls": ("service.commands.calls:calls", "Cancel calls that have not been sent."),
+        "limit": ("service.commands.limit:limit", "Change the limit of running replicas."),
         "schema": ("service.commands.schema:schema", "JSON Schemas and the AsyncAPI document."),
     }
 )

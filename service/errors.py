@@ -15,6 +15,10 @@ class ConfigurationError(DispatcherError):
     """The operator must change the configuration or the command line (exit code 2)."""
 
 
+class OrderRefused(ConfigurationError):
+    """A command to running lanes cannot be obeyed as it was given: the operator must change it."""
+
+
 class TopicsError(DispatcherError):
     """The operator must create a topic, or change a setting that would break a promise."""
 

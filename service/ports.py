@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from service.core.calls import Header, Record
+from service.core.control import AnyCommand
 from service.core.facts import Fact
+from service.core.held import Given
 from service.core.verdicts import Answer
 
 TopicPartition = tuple[str, int]
@@ -224,6 +226,45 @@ class Provider(Protocol):
             body: the exact bytes.
             may_begin: asked once, just before the first byte leaves (connecting takes time, and a
                 lease may run out meanwhile); if it says no, the answer is `NotSent`.
+        """
+        ...
+
+
+class Control(Protocol):
+    """The control topic, as those who give commands need it."""
+
+    async def write(self, command: AnyCommand, *, given_id: bool) -> Given:
+        """Write one command, and return once Kafka keeps it.
+
+        Args:
+            command: its `id` names it.
+            given_id: whether the operator chose that id. Then a command that stands there already
+                is returned instead.
+
+        Raises:
+            OrderRefused: the id belongs to a command that asks for something else.
+            TopicsError: the topic does not exist.
+            BrokerUnavailable: it may be written or not; the text says how to find out.
+        """
+        ...
+
+    async def request_ends(self, before_ms: int | None) -> Mapping[int, int]:
+        """By partition of the requests topic, the offset after the last committed record.
+
+        With `before_ms`, milliseconds since the epoch: the first record of that time or later.
+
+        Raises:
+            TopicsError: the topic does not exist.
+            BrokerUnavailable: try again later.
+        """
+        ...
+
+    async def lane_count(self) -> int:
+        """How many lanes there are.
+
+        Raises:
+            TopicsError: the checkpoints topic does not exist.
+            BrokerUnavailable: try again later.
         """
         ...
 

@@ -1,13 +1,13 @@
 """Serves what is seen from outside: metrics, probes, status.
 
-Knows nothing of what the numbers mean, and changes nothing: each answer is made of a status that is
-asked for at that moment.
+Knows nothing of what the numbers mean, and changes nothing by itself: each answer is made of a
+status that is asked for at that moment. Routes that change something are handed in.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from service.errors import ConfigurationError
 from service.settings import Settings
 
 REQUEST_BYTES_MAX = 4_096
-"""Nothing here reads a body."""
+"""Nothing here reads a body, and a command is a few hundred bytes."""
 SHUTDOWN_SECONDS = 1.0
 """How long an answer under way may take when the process ends."""
 HEADERS: Mapping[str, str] = {
@@ -37,6 +37,9 @@ call-dispatcher
 /livez    whether the process is alive
 /readyz   whether it takes part, why not, and what is held
 /status   lanes, flows, holds, limiter, backlog
+
+With `Authorization: Bearer <http.token>`, off while no token is set:
+POST /holds, DELETE /holds/SCOPE/NAME, POST /calls/cancel, PUT /limit, DELETE /limit
 """
 
 
@@ -44,8 +47,13 @@ class WebServer:
     """The HTTP side of a dispatcher. Use `start`, then `stop`."""
 
     def __init__(
-        self, settings: Settings, status: Callable[[], Status], registry: CollectorRegistry
+        self,
+        settings: Settings,
+        status: Callable[[], Status],
+        registry: CollectorRegistry,
+        more: Iterable[web.RouteDef] = (),
     ) -> None:
+        """`more` are the routes that change something."""
         self._host, self._port = settings.http.host, settings.http.port
         self._status = status
         self._registry = registry
@@ -57,6 +65,7 @@ class WebServer:
                 web.get("/livez", self._livez),
                 web.get("/readyz", self._readyz),
                 web.get("/status", self._status_page),
+                *more,
             ]
         )
         app.on_response_prepare.append(_add_headers)

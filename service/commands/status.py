@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,6 +15,7 @@ from urllib.parse import urlsplit
 import click
 
 from service.commands.options import config_option, load_settings
+from service.commands.tables import Section, show
 from service.errors import ConfigurationError, DispatcherError
 
 if TYPE_CHECKING:
@@ -29,15 +28,6 @@ ANSWER_BYTES_MAX = 8 * 1024 * 1024
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
 LANE_COUNTS = ("turn", "open-batches", "waiting-calls", "in-flight")
 """Members of a lane that are shown as they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One table."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
 
 
 @click.command()
@@ -57,7 +47,7 @@ def status(config_path: Path | None, url: str | None, *, as_json: bool) -> None:
         raise DispatcherError(
             f"what answers at {base} is no call-dispatcher of this version"
         ) from error
-    _show(sections)
+    show(sections)
 
 
 def _base(http: HttpSettings) -> str:
@@ -222,43 +212,3 @@ def _seconds(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.1f} s" if value < 60 else f"{value / 60:,.1f} min"  # noqa: PLR2004 - a minute
-
-
-def _show(sections: Sequence[Section]) -> None:
-    if sys.stdout.isatty():
-        _show_tables(sections)
-    else:
-        click.echo("\n\n".join(_plain(section) for section in sections))
-
-
-def _show_tables(sections: Sequence[Section]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - a pipe needs no tables
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    console = Console()
-    for section in sections:
-        table = Table(title=section.title, title_justify="left")
-        for name in section.header:
-            # Only the last column is prose; an id or a time that is broken in two is of no use.
-            table.add_column(name, no_wrap=name != section.header[-1], overflow="fold")
-        for row in section.rows:
-            # As text, since a reason's brackets are no markup.
-            table.add_row(*(Text(_printable(cell)) for cell in row))
-        console.print(table)
-
-
-def _plain(section: Section) -> str:
-    """Columns separated by two spaces or more, never cut, for pipes."""
-    rows = [section.header, *(tuple(map(_printable, row)) for row in section.rows)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join([section.title, *lines])
-
-
-def _printable(cell: str) -> str:
-    """What came over the network must not steer a terminal."""
-    return "".join(char if char.isprintable() else " " for char in cell)

@@ -69,7 +69,7 @@ class LimitSet(Command, frozen=True, tag="limit-set", tag_field="command"):
 
 AnyCommand = HoldSet | HoldReleased | CallsCancelled | LimitSet
 
-_encoder = msgspec.json.Encoder(order="deterministic")
+_encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 
 
