@@ -201,6 +201,13 @@ WIRE = (
         (PROVIDER,),
     ),
     Mutation(
+        "the kernel keeps what was given up",
+        "adapters/provider.py",
+        'struct.pack("ii", 1, 0)',
+        'struct.pack("ii", 0, 0)',
+        (PROVIDER,),
+    ),
+    Mutation(
         "the lease is not asked on the wire",
         "adapters/provider.py",
         "        if not self._may_begin():\n",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.twin.faults import Rule, Script
+from tests.simulation import scenes
 from tests.simulation.link import Weather
 from tests.simulation.provider import Network
 
@@ -22,13 +23,20 @@ EVENT_KEY = "$flow.key.Event"
 CORRELATION_KEY = "$flow.key.Source"
 HOLD_SECONDS = 3900.0
 """A hold's canaries may be a quarter of an hour apart, and the first ones may fail."""
-HANDOVER_SHARE = 0.2
-"""Of worlds, those that are made for the one fault that chance alone seldom meets."""
 NOON = 1_900_044_000.0
 """2030-03-17 at 12:30 (+05:30), in seconds since the epoch."""
 MIDNIGHT = NOON + 11.5 * 3600
 
-PROCESS_FAULTS = ("crash", "storm", "freeze", "suspend", "restart", "reconfigure", "clock")
+PROCESS_FAULTS = (
+    "return",
+    "crash",
+    "storm",
+    "freeze",
+    "suspend",
+    "restart",
+    "reconfigure",
+    "clock",
+)
 KAFKA_FAULTS = ("outage", "partition", "deaf", "commit", "slow", "compaction", "short", "open")
 NETWORK_FAULTS = ("unsent", "lost-before", "lost-after", "slow-way", "slow-answer", "down")
 HEALING = (*PROCESS_FAULTS, *KAFKA_FAULTS, *NETWORK_FAULTS, "unanswered")
@@ -95,6 +103,8 @@ class Plan:
     network: Network = field(default_factory=Network)
     patience_seconds: float = 0.0
     """From the last fault until every event must have its outcome."""
+    quiet_seconds: float | None = None
+    """Before the first event; None: drawn."""
 
     @property
     def heals(self) -> bool:
@@ -118,12 +128,11 @@ def draw(seed: int) -> Plan:
         cases = {case for case in SWITCHES if rng.random() < 0.3} or {rng.choice(SWITCHES)}
     if "f" not in cases and rng.random() < 0.3:
         kinds.add("correlation")
-    handover = rng.random() < HANDOVER_SHARE
-    if handover:
-        kinds.add("deaf")
+    scene = scenes.draw(rng)
+    kinds |= scene.kinds
     lanes = rng.choice((1, 1, 1, 2, 3))
-    calls_max = rng.choice((1, 2)) if handover else rng.choice((1, 2, 3, 5, 10))
-    limit = 10 * calls_max * lanes * (100 if handover else rng.choice((1, 2, 20, 100)))
+    calls_max = rng.choice(scene.calls_max)
+    limit = 10 * calls_max * lanes * rng.choice(scene.limits)
     plan = Plan(
         seed,
         frozenset(kinds),
@@ -139,23 +148,13 @@ def draw(seed: int) -> Plan:
         switches=_switches(rng, kinds, cases, limit),
         script=_script(rng, kinds, cases),
     )
-    if handover:
-        _hand_over(plan)
     _weather(plan, rng)
+    scene.set(plan, rng)
     plan.switches["profile"] = plan.settings["provider"]["profile"]
     # At worst every call goes alone through one lane, and some go more than once.
     requests = plan.settings["provider"]["requests_per_minute"] or limit
     plan.patience_seconds = HOLD_SECONDS + 90.0 * plan.events * lanes / requests
     return plan
-
-
-def _hand_over(plan: Plan) -> None:
-    """An owner that is busy and does not hear that it was replaced, while its lease lasts."""
-    plan.replicas = max(2, plan.replicas)
-    plan.events, plan.fault_seconds = 100, 60.0
-    plan.settings["kafka"]["session_timeout_seconds"] = 10
-    plan.settings["provider"] |= {"concurrency": 2, "requests_per_minute": None}
-    plan.switches |= {"latency-ms-min": 300, "latency-ms-max": 1500}
 
 
 def _settings(
