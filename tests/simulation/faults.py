@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.simulation.plan import reconfigured
 
@@ -63,9 +63,9 @@ class Faults:
                 for at in times:
                     self._world.loop.after(at, self._unless_calm, act, chance)
 
-    def _unless_calm(self, act: Callable[[random.Random], None], rng: random.Random) -> None:
+    def _unless_calm(self, act: Callable[..., None], *args: Any) -> None:
         if not self._world.calm:
-            act(rng)
+            act(*args)
 
     # Processes
 
@@ -129,7 +129,9 @@ class Faults:
                 self._cut_off(slot, seconds)
             else:
                 until_dead = seconds - 1.5 * self._session_seconds
-                world.loop.after(until_dead, world.kill, slot, 2.0 * self._session_seconds)
+                world.loop.after(
+                    until_dead, self._unless_calm, world.kill, slot, 2 * self._session_seconds
+                )
 
     def _restart(self, rng: random.Random) -> None:
         self._world.stop(rng.choice(self._world.slots))
