@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import os
+import pty
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from service.adapters.kafka.broker import KafkaBroker
 from service.adapters.kafka.control import KafkaControl
@@ -19,8 +26,9 @@ from service.errors import BrokerUnavailable, OrderRefused, TopicsError
 from service.settings import Settings
 from tests.support.dispatcher import Sections, command
 from tests.support.kafka import Names, create_topics, produce, producer, read_all
-from tests.support.settings import settings_for
+from tests.support.settings import SECURITY_ID, settings_for
 
+ROOT = Path(__file__).parents[2]
 AT = "2026-11-23T02:40:00.000Z"
 FLOW = "AbCd1234"
 QUIET = ("--wait", "0")
@@ -43,20 +51,25 @@ async def prepared(kafka: str, names: Names, lanes: int = 1) -> Settings:
     return settings
 
 
+def sections_of(settings: Settings) -> Sections:
+    """The configuration of somebody with a shell, but for the secret."""
+    kafka = settings.kafka
+    return {
+        "kafka": {
+            "bootstrap_servers": kafka.bootstrap_servers,
+            "group_id": kafka.group_id,
+            "topics": kafka.topics.model_dump(),
+        },
+        "provider": {"url": settings.provider.url},
+    }
+
+
 class Operator:
     """Somebody with a shell and the configuration."""
 
     def __init__(self, settings: Settings, directory: Path) -> None:
         self._directory = directory
-        kafka = settings.kafka
-        self._sections: Sections = {
-            "kafka": {
-                "bootstrap_servers": kafka.bootstrap_servers,
-                "group_id": kafka.group_id,
-                "topics": kafka.topics.model_dump(),
-            },
-            "provider": {"url": settings.provider.url},
-        }
+        self._sections = sections_of(settings)
 
     async def __call__(self, *arguments: str) -> tuple[int, str]:
         """Exit code, and what was printed."""
@@ -251,3 +264,42 @@ async def test_topics_that_are_missing_are_one_line(
         code, said = await operator(*arguments)
         assert (code, said.count("\n")) == (1, 1)
         assert "call-dispatcher topics create" in said
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 1), ("", 1), ("y", 0)])
+async def test_a_terminal_is_asked(
+    kafka: str, names: Names, tmp_path: Path, answer: str, code: int
+) -> None:
+    """Return alone, pressed by a tired hand, must not cancel a campaign."""
+    settings = await prepared(kafka, names)
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(sections_of(settings)))
+    arguments = ["calls", "cancel", "--flow", FLOW, *QUIET, "--config", str(config)]
+    got, shown = await asyncio.to_thread(on_a_terminal, arguments, answer)
+    assert got == code, shown
+    assert "Cancel them? [y/N]" in shown
+    assert ("error: nothing was cancelled" in shown) == (code == 1)
+    assert len(await commands_of(settings)) == (code == 0)
+
+
+def on_a_terminal(arguments: Sequence[str], answer: str) -> tuple[int, str]:
+    """Exit code and output of `call-dispatcher` on a terminal where `answer` is typed."""
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm", "DISPATCHER_PROVIDER__SECURITY_ID": SECURITY_ID}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", *arguments],
+        cwd=ROOT,
+        env=environ,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    os.write(ours, f"{answer}\n".encode())
+    shown = b""
+    # Linux ends a terminal whose last writer has gone with an error.
+    with contextlib.suppress(OSError):
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    return process.wait(20), shown.decode()
