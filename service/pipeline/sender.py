@@ -157,6 +157,10 @@ class Sender:
             and (due := self._due(b)) != NEVER
             and (due > now or self._permits.slot(b))
         ]
+        probe_at = self._state.holds.next_probe_at()
+        if probe_at is not None and probe_at > now and self._permits.waiting:
+            # Then a canary may have to be cut off a batch that waits for the hold's end.
+            dues.append(probe_at)
         return max(0.0, min(dues) - now) if dues else None
 
     # The way to the wire

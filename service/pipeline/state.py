@@ -191,10 +191,11 @@ class LaneState:
 
     def _tell_parked(self, flow_id: str, why: Why, fresh: Sequence[bool]) -> None:
         facts, count, again = self.outbox.facts, sum(fresh), len(fresh) - sum(fresh)
-        if facts and isinstance(before := facts[-1], CallsParked):
-            if (before.flow_id, before.why) == (flow_id, why):
-                facts.pop()
-                count, again = count + before.count, again + before.again
+        before = facts[-1] if facts else None
+        if isinstance(before, CallsParked) and (before.flow_id, before.why) == (flow_id, why):
+            # A round parks call by call: one fact is enough.
+            facts.pop()
+            count, again = count + before.count, again + before.again
         facts.append(CallsParked(flow_id, why, count, again))
 
     def finish_lost(self, tp: TopicPartition, offset: int) -> None:

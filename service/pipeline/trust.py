@@ -53,11 +53,10 @@ class Trust:
             self._state.proven.add(batch.account)
             self._state.proving.discard(batch.flow_id)
         if proves or verdict.scope in ACCOUNT_IS_RIGHT:
-            self._release(batch, batch.flow_id if verdict.code in PROVING_CODES else None)
+            self._release(batch, batch.flow_id if proves else None)
         if isinstance(verdict, Accepted) or (
             isinstance(verdict, Fates) and any(fate.kind == "accepted" for fate in verdict.fates)
         ):
-            self._release(batch, batch.flow_id)
             self._doubts.pop(batch.flow_id, None)
             self._accepted[batch.account] = self._accepted.get(batch.account, 0) + 1
 

@@ -92,9 +92,9 @@ events = st.lists(
 )
 
 
-@given(events, st.integers(1, 5), st.integers(30, 60))
+@given(events, st.integers(1, 5), st.integers(30, 60), st.integers(1, 5))
 def test_every_call_leaves_once_in_order_within_all_bounds(
-    plan: list[tuple[str, int, int]], calls_max: int, bytes_max: int
+    plan: list[tuple[str, int, int]], calls_max: int, bytes_max: int, learned: int
 ) -> None:
     """Whatever comes in whatever order, nothing is lost, doubled, or packed beyond a bound."""
     batcher = Batcher(lambda _: Bounds(calls_max, bytes_max, 1.0))
@@ -102,7 +102,7 @@ def test_every_call_leaves_once_in_order_within_all_bounds(
     given_in: dict[str, list[Call]] = {"A": [], "B": [], "C": []}
 
     def check(draft: Draft) -> None:
-        assert len(draft.calls) <= calls_max
+        assert len(draft.calls) <= min(calls_max, learned)
         assert draft.bytes == len(b",".join(c.fragment for c in draft.calls)) <= bytes_max
         assert len({c.identity for c in draft.calls}) == len(draft.calls)
         sent[draft.flow_id] += draft.calls
@@ -111,9 +111,12 @@ def test_every_call_leaves_once_in_order_within_all_bounds(
         one = call(flow_id, str(identity), size)
         given_in[flow_id].append(one)
         batcher.add(one, step / 10)
-        if step % 7 == 0 and (draft := batcher.take(step / 10, everything)):
+        if step % 7 == 0 and (draft := batcher.take(step / 10, everything, lambda _: learned)):
             check(draft)
-    while draft := batcher.take(1000.0, everything):
+        if step % 11 == 0:
+            for one in batcher.withdraw(flow_id):
+                batcher.add(one, step / 10)
+    while draft := batcher.take(1000.0, everything, lambda _: learned):
         check(draft)
     assert sent == given_in
     assert not any(batcher.waiting.values())
@@ -144,3 +147,30 @@ def test_a_flow_that_left_forgets_what_it_saved() -> None:
     assert "A" not in ring
     assert ring.pick(lambda _: 1, everything) is None
     ring.remove("A")
+
+
+def test_a_canary_is_cut_off_and_the_rest_stays() -> None:
+    """A held account must be probed with a single call, not with a full batch of doubt."""
+    batcher = Batcher(lambda _: Bounds(3, 1000, 1.0))
+    for identity in "123":
+        batcher.add(call("A", identity), 0.0)
+    canary = batcher.take(0.0, everything, lambda _: 1)
+    assert canary is not None
+    assert [c.identity for c in canary.calls] == ["1"]
+    rest = batcher.take(0.0, everything)
+    assert rest is not None
+    assert [c.identity for c in rest.calls] == ["2", "3"]
+    assert not batcher.has("A")
+
+
+def test_a_flows_calls_can_be_withdrawn() -> None:
+    """What an operator cancels must leave the batcher, and nothing else."""
+    batcher = Batcher(lambda _: Bounds(2, 1000, 1.0))
+    for identity in "123":
+        batcher.add(call("A", identity), 0.0)
+    batcher.add(call("B", "1"), 0.0)
+    assert batcher.others_ready("B")
+    assert [c.identity for c in batcher.withdraw("A")] == ["1", "2", "3"]
+    assert batcher.withdraw("A") == []
+    assert batcher.flows() == ["B"]
+    assert not batcher.others_ready("B")

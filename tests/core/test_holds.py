@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from service.core.holds import PROBE_SECONDS, PROBE_SECONDS_MAX, Holds, HoldState
+from service.core.holds import (
+    EVERY_ACCOUNT,
+    PROBE_SECONDS,
+    PROBE_SECONDS_MAX,
+    Holds,
+    HoldState,
+)
 
 ACCOUNT = HoldState("account", "default", "401: ask for the address to be added", 1000, 401)
 FLOW = HoldState("flow", "AbCd1234", "301: check the flow", 2000, 301)
@@ -97,3 +103,48 @@ def test_the_next_canary_of_all_holds_is_known() -> None:
 def test_a_successor_probes_at_once() -> None:
     """A takeover during a hold must not begin the wait anew."""
     assert Holds([FLOW], 50.0).probe_at("AbCd1234", "default") == 50.0
+
+
+OPERATORS = HoldState("flow", "AbCd1234", "wrong campaign", 3000, by="sre@host")
+
+
+def test_what_an_operator_holds_only_an_operator_releases() -> None:
+    """A campaign that was stopped at 3 a.m. must not start again by itself."""
+    holds = Holds((), 0.0)
+    assert holds.set(OPERATORS, 0.0)
+    assert holds.next_probe_at() is None
+    assert holds.probe_at_of(OPERATORS) is None
+    assert holds.probe_at("AbCd1234", "default") == float("inf")
+    assert not holds.set(FLOW, 1.0)
+    assert holds.end("default", "AbCd1234") == []
+    holds.canary_failed("AbCd1234", "default", 1.0)
+    assert holds.states() == [OPERATORS]
+    assert holds.release("flow", "AbCd1234") == [OPERATORS]
+    assert not holds
+
+
+def test_an_operators_hold_takes_the_place_of_an_automatic_one() -> None:
+    """Its canary must not end what the operator wants stopped."""
+    holds = Holds([FLOW], 0.0)
+    assert not holds.set(OPERATORS, 0.0)
+    assert holds.end("default", "AbCd1234") == []
+    assert holds.probe_at("AbCd1234", "default") == float("inf")
+
+
+def test_one_hold_can_stop_every_account() -> None:
+    """Nobody knows an account's name at night."""
+    holds = Holds((), 0.0)
+    holds.set(HoldState("account", EVERY_ACCOUNT, "stop", 0, by="sre"), 0.0)
+    assert holds.holds("AbCd1234", "0badc0de")
+    assert holds.account_held("default")
+    holds.set(ACCOUNT, 0.0)
+    assert len(holds.release("account", EVERY_ACCOUNT)) == 2
+    assert not holds.holds("AbCd1234", "default")
+
+
+def test_holds_that_are_taken_over_keep_who_set_them() -> None:
+    """A takeover must not turn an operator's hold into one that probes."""
+    heir = Holds([OPERATORS, ACCOUNT], 5.0)
+    assert heir.next_probe_at() == 5.0
+    assert heir.probe_at_of(OPERATORS) is None
+    assert heir.flows == 1

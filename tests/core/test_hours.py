@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 
-from service.core.hours import DAY_MINUTES, WEEK_MINUTES, parse_calling_hours
+from service.core.hours import DAY_MINUTES, WEEK_MINUTES, opens_at, parse_calling_hours
 
 NINE, TWENTY_ONE = 9 * 60, 21 * 60
 
@@ -68,3 +71,42 @@ def test_what_cannot_be_read_is_refused(rule: str, message: str) -> None:
     """A misread rule would call people at night."""
     with pytest.raises(ValueError, match=message):
         parse_calling_hours([rule])
+
+
+@pytest.mark.parametrize(
+    ("rules", "now", "opening"),
+    [
+        (["09:00-21:00"], "2026-11-23T09:00:00", "2026-11-23T09:00:00"),
+        (["09:00-21:00"], "2026-11-23T20:59:59", "2026-11-23T20:59:59"),
+        (["09:00-21:00"], "2026-11-23T21:00:00", "2026-11-24T09:00:00"),
+        (["09:00-21:00"], "2026-11-23T03:00:30", "2026-11-23T09:00:00"),
+        (["22:00-06:00"], "2026-11-23T02:00:00", "2026-11-23T02:00:00"),
+        (["22:00-06:00"], "2026-11-23T06:00:00", "2026-11-23T22:00:00"),
+        (["mon-fri 09:00-21:00", "sat 10:00-14:00"], "2026-11-28T14:00:00", "2026-11-30T09:00:00"),
+        (["sun 22:00-06:00"], "2026-11-23T05:00:00", "2026-11-23T05:00:00"),
+        (["sun 22:00-06:00"], "2026-11-23T06:00:00", "2026-11-29T22:00:00"),
+        (["00:00-24:00"], "2026-11-23T23:59:59", "2026-11-23T23:59:59"),
+    ],
+)
+def test_when_a_flow_may_be_called_again(rules: list[str], now: str, opening: str) -> None:
+    """A call outside its hours wakes a customer; one held too long is never made."""
+    zone = ZoneInfo("Asia/Kolkata")
+    wall = datetime.fromisoformat(now).replace(tzinfo=zone).timestamp()
+    expected = datetime.fromisoformat(opening).replace(tzinfo=zone).timestamp()
+    assert opens_at(parse_calling_hours(rules), zone, wall) == expected
+
+
+@pytest.mark.parametrize(
+    ("now", "opening"),
+    [
+        ("2026-03-28T23:00:00+01:00", "2026-03-29T09:00:00+02:00"),
+        ("2026-10-24T23:00:00+02:00", "2026-10-25T09:00:00+01:00"),
+    ],
+)
+def test_a_day_has_not_always_24_hours(now: str, opening: str) -> None:
+    """Where clocks change, nine o'clock is still nine o'clock."""
+    wall = datetime.fromisoformat(now).timestamp()
+    spans = parse_calling_hours(["09:00-21:00"])
+    assert opens_at(spans, ZoneInfo("Europe/Berlin"), wall) == (
+        datetime.fromisoformat(opening).timestamp()
+    )
