@@ -186,6 +186,11 @@ class Batcher:
         """Whether calls of the flow wait."""
         return flow_id in self._drafts
 
+    def first(self, flow_id: str) -> Call | None:
+        """The call of the flow that has waited longest."""
+        drafts = self._drafts.get(flow_id)
+        return drafts[0].calls[0] if drafts else None
+
     def others_ready(self, flow_id: str) -> bool:
         """Whether a flow besides this one has a draft that was ready when last looked at."""
         return len(self._rotation) > (flow_id in self._rotation)

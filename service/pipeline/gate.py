@@ -43,6 +43,10 @@ class Gate:
         if state.cancels and (cancel := state.cancels.of(flow_id, call.record)) is not None:
             state.failed(flow_id, [call], cancelled(cancel, state.now_ms(), call))
             return
+        opening = self.opening(call)
+        if opening is not None:
+            state.park([call], Why.HOURS, int(opening * 1000))
+            return
         hold = state.holds.flow(flow_id) if state.holds else None
         if hold is not None:
             if self.is_exhausted(call, hold):
@@ -52,10 +56,6 @@ class Gate:
             if hold.by or state.batcher.has(flow_id):
                 self._park_held(call)
                 return
-        opening = self.opening(call)
-        if opening is not None:
-            state.park([call], Why.HOURS, int(opening * 1000))
-            return
         state.batcher.add(call, now)
 
     def is_exhausted(self, call: Call, hold: HoldState) -> bool:
@@ -76,15 +76,11 @@ class Gate:
         left = max(0.0, retry.park_max_seconds - held_ms(call.record, now_ms) / 1000)
         state.park([call], Why.HOLD, now_ms + int(min(wait, left) * 1000))
 
-    def end_exhausted(self, flow_id: str, hold: HoldState) -> None:
+    def end_exhausted(self, hold: HoldState) -> None:
         """End the call that was kept at hand, if it has waited for too long."""
-        now = asyncio.get_running_loop().time()
-        for call in self._state.batcher.withdraw(flow_id):
-            if self.is_exhausted(call, hold):
-                failure = exhausted(hold, self._state.now_ms(), call)
-                self._state.failed(flow_id, [call], failure)
-            else:
-                self._state.batcher.add(call, now)
+        call = self._state.batcher.first(hold.name)
+        if call is not None and self.is_exhausted(call, hold):
+            self.again(hold.name)
 
     def opening(self, call: Call) -> float | None:
         """When the call's flow may be called again, if it may not be at the time it asks for."""

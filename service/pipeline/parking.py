@@ -176,7 +176,7 @@ class Parking:
     def _end_exhausted(self) -> None:
         for hold in self._state.holds.states():
             if hold.scope == "flow" and not hold.by:
-                self._gate.end_exhausted(hold.name, hold)
+                self._gate.end_exhausted(hold)
         if self._state.outbox:
             self._changed()
 
