@@ -219,6 +219,7 @@ async def test_repeating_under_an_id_says_so(kafka: str, names: Names, tmp_path:
         (("holds", "release", "--flow", FLOW, "--account"), 2, "either --flow ID"),
         (("holds", "set", "--account", "main", "--reason", "x"), 2, "known are default"),
         (("holds", "release", "--account", "main"), 2, "known are default"),
+        (("holds", "set", "--account", "", "--reason", "x"), 2, "known are default"),
         (("holds", "release", "--flow", FLOW, "--id", "a b"), 2, "id: must be"),
         (("calls", "cancel", "--flow", "x", "--yes"), 2, "8 ASCII letters and digits"),
         (("calls", "cancel", "--flow", FLOW, "--before", "noon", "--yes"), 2, "ISO 8601"),
