@@ -27,6 +27,8 @@ class Why(StrEnum):
     """Its flow is held."""
     HOURS = "hours"
     """Its flow's calling hours are over."""
+    OVERFLOW = "overflow"
+    """Its flow has more than its share of the window."""
 
 
 class Note(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, kw_only=True):
@@ -38,6 +40,8 @@ class Note(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, kw_o
     """With `topic` and `partition`: the source."""
     timestamp: int
     """The source's, in milliseconds."""
+    flow_id: str = ""
+    """Of the event, so that it need not be decoded to be passed over."""
     why: Why
     since_ms: int
     """When it was set aside last."""
@@ -92,6 +96,7 @@ def set_aside(
         partition=record.partition,
         offset=record.offset,
         timestamp=record.timestamp,
+        flow_id=call.flow_id,
         why=why,
         since_ms=now_ms,
         look_ms=look_ms,

@@ -103,6 +103,8 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     """Calls a minute of all lanes together, if an operator changed it."""
     parked: int = 0
     """Calls that wait in the lane's partition of the parked topic."""
+    overflow: int = 0
+    """Likewise of the overflow topic."""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -102,9 +102,12 @@ class Arrivals:
     def gone(self, tp: TopicPartition, offsets: Sequence[int]) -> None:
         """Open offsets that the log no longer holds."""
         state = self._state
+        aside = state.aside.get(tp)
         for offset in offsets:
-            if tp == state.parked_tp:
-                state.parked.unread -= 1
+            if aside is not None:
+                if offset in aside.held:
+                    continue
+                aside.unread -= 1
             batch = state.recovering.pop((*tp, offset), None)
             if batch is not None:
                 batch.missing.add((*tp, offset))

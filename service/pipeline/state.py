@@ -64,15 +64,15 @@ class Targets:
 
 
 @dataclass(slots=True)
-class Parked:
-    """What is known of the lane's partition of the parked topic without reading it."""
+class SetAside:
+    """What is known of a lane's partition of calls set aside without reading it."""
 
     waiting: int = 0
     """Records there that are no other's copy and have no outcome."""
     unread: int = 0
     """Those of them that are not in memory."""
-    held: int = 0
-    """Those of them that are."""
+    held: set[int] = field(default_factory=set)
+    """The offsets of those that are."""
     look_ms: float = float("inf")
     """The earliest time at which one of the unread is to be looked at."""
 
@@ -125,7 +125,9 @@ class LaneState:
         self.control_at = 0
         """The next offset of the control topic."""
         self.parked_tp = (settings.kafka.topics.parked, lane)
-        self.parked = Parked()
+        self.overflow_tp = (settings.kafka.topics.overflow, lane)
+        self.parked, self.overflow = SetAside(), SetAside()
+        self.aside = {self.parked_tp: self.parked, self.overflow_tp: self.overflow}
         self.ends: dict[TopicPartition, int] = {}
         """The offset after the last committed record, as of the last fetch."""
         self.checkpoint_bytes = 0
@@ -154,8 +156,9 @@ class LaneState:
         self.held_events += 1
         self.held_bytes += _bytes_of(record)
         if isinstance(record, Aside):
-            self.parked.unread -= 1
-            self.parked.held += 1
+            aside = self.aside[record.place[:2]]
+            aside.unread -= 1
+            aside.held.add(record.place[2])
 
     def refuse(self, record: Record, refused: EventRefused) -> None:
         """One event cannot become a call: its dead letter is its outcome."""
@@ -174,19 +177,27 @@ class LaneState:
         self.outbox.facts.append(EventsLost(tp, first, end))
 
     def park(self, calls: Sequence[Call], why: Why, look_ms: int) -> None:
-        """Set calls aside until `look_ms` at most; the same turn finishes them where they lay."""
+        """Set calls of one flow aside until `look_ms` at most."""
+        self._set_aside(calls, self.parked_tp, why, look_ms)
+
+    def spill(self, calls: Sequence[Call]) -> None:
+        """Set calls aside for which their flow has no room in the window."""
+        self._set_aside(calls, self.overflow_tp, Why.OVERFLOW, 0)
+
+    def _set_aside(self, calls: Sequence[Call], tp: TopicPartition, why: Why, look_ms: int) -> None:
+        """The same turn writes them there, and finishes them where they lay."""
         if not calls:
             return
         now_ms = self.now_ms()
-        writes = self.outbox.writes.setdefault(self.parked_tp, [])
+        writes = self.outbox.writes.setdefault(tp, [])
         writes += [set_aside(call, why, now_ms, look_ms) for call in calls]
         records = [call.record for call in calls]
         self.outbox.bytes += sum(map(_bytes_of, records))
         self._finish([place_of(record) for record in records], records)
-        parked = self.parked
-        parked.waiting += len(calls)
-        parked.unread += len(calls)
-        parked.look_ms = min(parked.look_ms, look_ms)
+        aside = self.aside[tp]
+        aside.waiting += len(calls)
+        aside.unread += len(calls)
+        aside.look_ms = min(aside.look_ms, look_ms)
         self._tell_parked(calls[0].flow_id, why, [note_of(record) is None for record in records])
 
     def _tell_parked(self, flow_id: str, why: Why, fresh: Sequence[bool]) -> None:
@@ -201,8 +212,8 @@ class LaneState:
     def finish_lost(self, tp: TopicPartition, offset: int) -> None:
         """A record that was read before, and had no outcome, is gone from its log."""
         self.ledgers[tp].finish([offset])
-        if tp == self.parked_tp:
-            self.parked.waiting -= 1
+        if tp in self.aside:
+            self.aside[tp].waiting -= 1
         self.lose(tp, offset, offset + 1)
 
     # What goes out
@@ -277,11 +288,13 @@ class LaneState:
             offsets.setdefault((topic, partition), []).append(offset)
         for tp, done in offsets.items():
             self.ledgers[tp].finish(done)
-        self.parked.waiting -= len(offsets.get(self.parked_tp, ()))
+        for tp, aside in self.aside.items():
+            if tp in offsets:
+                aside.waiting -= len(offsets[tp])
+                aside.held.difference_update(offsets[tp])
         self.held_events -= len(records)
         for record in records:
             self.held_bytes -= _bytes_of(record)
-            self.parked.held -= isinstance(record, Aside)
 
     def checkpoint_full(self, share: float) -> bool:
         """Whether the last checkpoint used more than this share of what its record may have."""
@@ -317,11 +330,12 @@ class LaneState:
             bounds=self.learned.states(),
             limit=self.limit,
             parked=self.parked.waiting,
+            overflow=self.overflow.waiting,
         )
 
     def positions(self) -> Mapping[TopicPartition, int]:
         """The group's offsets, for lag tools."""
-        return {tp: ledger.position for tp, ledger in self.ledgers.items() if tp != self.parked_tp}
+        return {tp: each.position for tp, each in self.ledgers.items() if tp not in self.aside}
 
     def set_limit(self, calls_per_minute: int | None) -> None:
         """Change what all lanes together may send; None: as configured."""
