@@ -232,9 +232,7 @@ class SimWorld:
     async def _main(self) -> None:
         for slot in self.slots:
             self.loop.after(self._rng.uniform(0.0, 2.0), self.start, slot)
-        self.upstream.start()
-        schedule(self)
-        await asyncio.sleep(self.plan.fault_seconds)
+        await self.course()
         self.heal()
         deadline = self.loop.now + self.plan.patience_seconds
         while (  # noqa: ASYNC110 - whether a world is done is cheaper asked twice a second than told
@@ -245,6 +243,12 @@ class SimWorld:
         self.closing = True
         if self._rng.random() < 0.5:
             await self._close()
+
+    async def course(self) -> None:
+        """What happens until everything heals."""
+        self.upstream.start()
+        schedule(self)
+        await asyncio.sleep(self.plan.fault_seconds)
 
     def heal(self) -> None:
         """From now on nothing goes wrong any more."""
