@@ -115,12 +115,14 @@ class Permits:
             if batch.flow_id == flow_id or batch.account == account
         ]
 
-    @staticmethod
-    def _may_try(open_batches: Iterable[Batch], flying: int) -> bool:
+    def _may_try(self, open_batches: Iterable[Batch], flying: int) -> bool:
         """Whether what is not proven may have another batch: one flies while one backs off."""
         tried = 0
         for batch in open_batches:
             if batch.saved.stage in (Stage.REFUSED, Stage.SUSPECT):
+                continue
+            if self._state.holds.flow(batch.flow_id) is not None:
+                # It waits for its flow, which says nothing of the others.
                 continue
             if not batch.sent:
                 return False
