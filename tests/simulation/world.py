@@ -67,7 +67,7 @@ class SimWorld:
         self.calm = False
         """Whether all faults have healed."""
         self._hash = hashlib.sha256()
-        self._nodes: list[Node] = []
+        self.nodes: list[Node] = []
         self._owners: dict[str, str] = {}
         """The name under which each process writes its checkpoints."""
         self._rng = plan.rng("world")
@@ -139,7 +139,7 @@ class SimWorld:
         """Start the slot's next process."""
         node = Node(f"r{slot.number}.{slot.lives}")
         slot.lives += 1
-        self._nodes.append(node)
+        self.nodes.append(node)
         context = contextvars.Context()
         context.run(NODE.set, node)
         rng = self.plan.rng(node.name)
@@ -282,7 +282,7 @@ class SimWorld:
 
     def _unwind(self) -> None:
         self.closing = True
-        self.loop.reap(self._nodes)
+        self.loop.reap(self.nodes)
         self.loop.close()
 
 

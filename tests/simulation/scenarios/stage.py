@@ -92,7 +92,11 @@ class Stage(SimWorld):
 
     def play(self) -> Report:
         """Run the scene; the oracle must have nothing against it."""
-        report = self.run()
+        try:
+            report = self.run()
+        except AssertionError:
+            self.loop.reap(self.nodes)
+            raise
         assert not report.violations, "\n".join(report.violations[:5])
         return report
 
