@@ -41,7 +41,7 @@ class Stage(IntEnum):
     CUTTING = 4
     """The flow takes calls, so some of these are bad: cut until each stands alone."""
     SUSPECT = 5
-    """The single call for which its flow is held: rejected if another call is accepted."""
+    """The single call for which its flow is held: sent once more if another call is accepted."""
 
 
 class OpenBatch(msgspec.Struct, frozen=True, array_like=True):
