@@ -144,7 +144,7 @@ class Overflow:
             empty = 0 if records or others else empty + 1
             for record in records:
                 if self._takes(record):
-                    self._arrivals.admit([record])
+                    await self._arrivals.admit([record])
                 else:
                     passed_over[record.note.flow_id] += 1
             self._changed()

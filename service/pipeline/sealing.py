@@ -18,6 +18,7 @@ from service.core.calls import Call, Record
 from service.core.checkpoint import OpenBatch, Stage, pack_sources
 from service.core.codec import Recipe
 from service.core.facts import BatchSealed
+from service.core.origin import origin_of
 from service.core.outcomes import Failure
 from service.core.times import day_of, moved, start_time_at
 from service.errors import EventRefused
@@ -59,18 +60,25 @@ class Sealer:
         if not calls:
             return None
         recipe = self._filled_now(self._flows.recipe(draft.flow_id), calls)
-        refused = [call for call in calls if call.attempts]
         return self._make(
             draft.flow_id,
             calls,
             recipe,
             draft.cause,
-            before=max((call.attempts for call in refused), default=-1),
+            before=max(map(self._sent_before, calls)),
             first_failed_ms=min(
                 (call.first_failed_ms for call in calls if call.first_failed_ms is not None),
                 default=None,
             ),
         )
+
+    def _sent_before(self, call: Call) -> int:
+        """How often the call was in a body, in this life or an earlier one; -1 if it never was."""
+        if call.attempts:
+            return call.attempts
+        headers = call.record.headers
+        replayed = bool(headers) and origin_of(call.record, self._state.replays) is not None
+        return 0 if replayed else -1
 
     def _filled_now(self, recipe: Recipe, calls: Sequence[Call]) -> Recipe:
         """The recipe with the time of sealing, if a call needs one."""

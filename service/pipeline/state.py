@@ -7,7 +7,6 @@ its outcome, the ledger and the window always change together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from service.core.aside import Aside, Why, note_of, place_of, set_aside
 from service.core.batching import Batcher
@@ -15,7 +14,7 @@ from service.core.calls import Call, Record
 from service.core.cancels import Cancels
 from service.core.checkpoint import VERSION, Checkpoint
 from service.core.codec import readable_flow_id
-from service.core.facts import CallsEnded, CallsParked, EventRefusedFact, EventsLost, Fact
+from service.core.facts import CallsEnded, CallsParked, EventRefusedFact, EventsLost
 from service.core.holds import Holds
 from service.core.learned import LearnedBounds
 from service.core.offsets import Ledger
@@ -23,58 +22,9 @@ from service.core.outcomes import Acceptance, Failure, dead_letter, results
 from service.core.rate import WindowGuard
 from service.errors import EventRefused
 from service.pipeline.batch import Batch, Source
-from service.ports import Clock, Observer, TopicPartition, Write
+from service.pipeline.outbox import Outbox, SetAside, Targets
+from service.ports import Clock, Observer, TopicPartition
 from service.settings import Settings
-
-OUTBOX_BYTES_MAX = 8 * 1024 * 1024
-"""So that a backlog of events that only move, or only fail, is taken in bounded transactions."""
-
-
-@dataclass(slots=True)
-class Outbox:
-    """What the next turn will write, and what will be told once it is durable."""
-
-    writes: dict[TopicPartition, list[Write]] = field(default_factory=dict)
-    facts: list[Fact] = field(default_factory=list)
-    wanted: bool = False
-    """A turn is wanted although nothing is to be written: state changed, or the lease runs out."""
-    bytes: int = 0
-    """Of records that are written again as they came."""
-
-    @property
-    def full(self) -> bool:
-        """Whether whoever reads should wait for the next turn."""
-        return self.bytes >= OUTBOX_BYTES_MAX
-
-    def __bool__(self) -> bool:
-        return self.wanted or bool(self.writes)
-
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """Where outcomes go."""
-
-    results: str
-    results_partitions: int
-    dead_letters: str
-    dead_letters_partitions: int
-    dead_letter_bytes_max: int
-    checkpoint_bytes_max: int
-    group_id: str
-
-
-@dataclass(slots=True)
-class SetAside:
-    """What is known of a lane's partition of calls set aside without reading it."""
-
-    waiting: int = 0
-    """Records there that are no other's copy and have no outcome."""
-    unread: int = 0
-    """Those of them that are not in memory."""
-    held: set[int] = field(default_factory=set)
-    """The offsets of those that are."""
-    look_ms: float = float("inf")
-    """The earliest time at which one of the unread is to be looked at."""
 
 
 class LaneState:
@@ -122,6 +72,9 @@ class LaneState:
         """Accounts for which a tail is not enough to make bytes new."""
         self.learned = LearnedBounds()
         self.cancels = Cancels(settings.kafka.topics.requests, ())
+        self.replays: set[str] = set()
+        """Ids that stand in the replays topic; `no_replays` are those that do not."""
+        self.no_replays: set[str] = set()
         self.control_at = 0
         """The next offset of the control topic."""
         self.parked_tp = (settings.kafka.topics.parked, lane)
@@ -242,7 +195,7 @@ class LaneState:
         """The provider took these calls of a batch over."""
         name, partitions = self._targets.results, self._targets.results_partitions
         writes = self.outbox.writes
-        for call, write in zip(calls, results(acceptance, calls, uuids), strict=True):
+        for call, write in zip(calls, results(acceptance, calls, uuids, self.replays), strict=True):
             # The source's partition is a function of the event's key, so one key stays together.
             writes.setdefault((name, call.record.partition % partitions), []).append(write)
         self._end(batch.flow_id, "accepted", [call.record for call in calls])
@@ -276,7 +229,12 @@ class LaneState:
     def _bury(self, source: Source, record: Record | None, failure: Failure) -> None:
         targets = self._targets
         write = dead_letter(
-            source, record, failure, targets.group_id, targets.dead_letter_bytes_max
+            source,
+            record,
+            failure,
+            targets.group_id,
+            targets.dead_letter_bytes_max,
+            self.replays,
         )
         partition = source[1] % targets.dead_letters_partitions
         self.outbox.bytes += _bytes_of(record) if record else 0
