@@ -16,9 +16,10 @@ from service.core.intake import Intake
 from service.core.outcomes import Failure
 from service.errors import EventRefused, TopicsError
 from service.pipeline.batch import Batch
+from service.pipeline.endings import with_history
 from service.pipeline.gate import Gate
 from service.pipeline.replays import Replays
-from service.pipeline.sealing import Sealer, with_history
+from service.pipeline.sealing import Sealer
 from service.pipeline.state import LaneState
 from service.ports import Reader, TopicPartition
 

@@ -24,7 +24,6 @@ from service.core.verdicts import (
     History,
     Hold,
     NotSent,
-    Pause,
     Refused,
     Remedy,
     Request,
@@ -36,8 +35,10 @@ from service.core.verdicts import (
     judge,
 )
 from service.pipeline.batch import Batch
+from service.pipeline.endings import with_history
 from service.pipeline.flows import Flows
-from service.pipeline.sealing import Sealer, with_history
+from service.pipeline.pacing import Pacing
+from service.pipeline.sealing import Sealer
 from service.pipeline.searching import Search
 from service.pipeline.sender import Sender
 from service.pipeline.state import LaneState
@@ -67,11 +68,7 @@ class Settler:
         self._sealer = sealer
         self._trust = trust
         self._clock = clock
-        self._rng = rng
-        self._unreached = 0
-        """Attempts in a row that found no connection."""
-        self._paused = 0
-        """429s in a row without a time to wait."""
+        self._pacing = Pacing(state.settings.retry, rng)
         self._sender: Sender
         self._turns: Turns
         self._search = Search(
@@ -109,7 +106,7 @@ class Settler:
         verdict = judge(self._settings.provider.profile, history, request, answer)
         self._tell(batch, answer, verdict, seconds)
         if not isinstance(answer, NotSent):
-            self._unreached = 0
+            self._pacing.reached()
         self._apply(batch, verdict)
         if verdict.code in TAKES_CALLS or isinstance(verdict, Accepted | Fates):
             self._search.passed(batch)
@@ -124,10 +121,9 @@ class Settler:
         self._sender.bell.ring()
 
     def _apply(self, batch: Batch, verdict: Verdict) -> None:
-        if verdict.pause is not None:
-            self._pause(verdict.pause)
-        else:
-            self._paused = 0
+        pause = self._pacing.paused(verdict.pause)
+        if pause is not None:
+            self._rest(pause)
         self._trust.learn(batch, verdict)
         match verdict:
             case Accepted() | Fates():
@@ -209,8 +205,7 @@ class Settler:
 
     def _unreachable(self, batch: Batch) -> None:
         """Not a byte left: nothing is sent for a while, and no attempt is counted."""
-        self._unreached += 1
-        wait = self._backoff(self._unreached)
+        wait = self._pacing.unreachable()
         self._rest(wait)
         self._told_again(batch, "not_sent", wait)
         self._sender.release(batch)
@@ -237,7 +232,7 @@ class Settler:
             self._end(batch, "unconfirmed", why, verdict.code)
             return
         self._note(batch, attempt, counts=counts)
-        wait = self._backoff(max(1, batch.saved.spent))
+        wait = self._pacing.backoff(max(1, batch.saved.spent))
         self._told_again(batch, "held" if hold else "ambiguous", wait)
         self._requeue(batch, wait)
 
@@ -282,7 +277,7 @@ class Settler:
         self._note(batch, verdict.attempt, counts=counts)
         if counts and batch.saved.spent >= self._settings.retry.attempts_max:
             self._trust.hold(batch, Hold("flow", verdict.message), verdict.code)
-        wait = self._backoff(max(1, batch.saved.spent))
+        wait = self._pacing.backoff(max(1, batch.saved.spent))
         self._told_again(batch, "refused", wait)
         self._sealer.mint_anew(batch)
         self._requeue(batch, wait)
@@ -297,18 +292,8 @@ class Settler:
         self._state.outbox.wanted = True
         self._sender.release(batch)
 
-    def _backoff(self, failures: int) -> float:
-        """Full jitter: any time up to a bound that doubles (Brooker, 2015)."""
-        retry = self._settings.retry
-        bound = min(retry.backoff_max_seconds, retry.backoff_seconds * 2.0 ** min(failures - 1, 30))
-        return self._rng.uniform(0.0, bound)
-
-    def _pause(self, pause: Pause) -> None:
-        """The provider asks the whole budget to rest."""
-        self._paused = self._paused + 1 if pause.seconds is None else 0
-        self._rest(self._backoff(self._paused) if pause.seconds is None else pause.seconds)
-
     def _rest(self, seconds: float) -> None:
+        """Send nothing at all for a while."""
         until = asyncio.get_running_loop().time() + seconds
         self._sender.circuit_until = max(self._sender.circuit_until, until)
 
