@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from service.core.calls import Call
-from service.core.facts import RequestEnded, RetryPlanned
+from service.core.facts import RetryPlanned
 from service.core.outcomes import Acceptance, Failure
 from service.core.verdicts import (
     Accepted,
@@ -21,22 +21,19 @@ from service.core.verdicts import (
     Duplicate,
     Fate,
     Fates,
-    History,
     Hold,
     NotSent,
     Refused,
     Remedy,
-    Request,
-    Response,
     RetrySame,
     Shift,
     Unconfirmed,
     Verdict,
-    judge,
 )
 from service.pipeline.batch import Batch
 from service.pipeline.endings import with_history
 from service.pipeline.flows import Flows
+from service.pipeline.judging import fact_of, verdict_on
 from service.pipeline.pacing import Pacing
 from service.pipeline.sealing import Sealer
 from service.pipeline.searching import Search
@@ -86,25 +83,10 @@ class Settler:
 
     def settle(self, batch: Batch, answer: Answer, seconds: float) -> None:
         """One attempt has come to its end, `seconds` after it began."""
-        saved, wall = batch.saved, self._clock.wall()
-        history = History(
-            saved.attempts,
-            saved.mint,
-            saved.tailed,
-            shifted=saved.recipe.shift_time is not None,
-            checksum_confirms=self._settings.provider.checksum_confirms,
+        verdict = verdict_on(
+            batch, answer, seconds, self._flows, self._settings, self._clock.wall()
         )
-        days = [call.start_day for call in batch.calls if call.start_day is not None]
-        days += [day for day in (batch.fill_day, batch.shift_day) if day is not None]
-        request = Request(
-            [call.identifier for call in batch.calls],
-            wall - seconds,
-            wall,
-            min(days, default=None),
-            self._flows.flow(batch.flow_id).own_security_id,
-        )
-        verdict = judge(self._settings.provider.profile, history, request, answer)
-        self._tell(batch, answer, verdict, seconds)
+        self._state.observer.tell(fact_of(batch, answer, verdict, seconds))
         if not isinstance(answer, NotSent):
             self._pacing.reached()
         self._apply(batch, verdict)
@@ -301,19 +283,3 @@ class Settler:
 
     def _told_again(self, batch: Batch, cause: str, wait: float) -> None:
         self._state.observer.tell(RetryPlanned(batch.id, batch.flow_id, cause, wait))
-
-    def _tell(self, batch: Batch, answer: Answer, verdict: Verdict, seconds: float) -> None:
-        if isinstance(answer, Response):
-            code = f"http_{answer.status}" if verdict.code is None else str(verdict.code)
-        else:
-            code = "not_sent" if isinstance(answer, NotSent) else "no_answer"
-        fact = RequestEnded(
-            batch.id,
-            batch.flow_id,
-            len(batch.calls),
-            batch.attempts_made + 1,
-            code,
-            seconds,
-            verdict.message,
-        )
-        self._state.observer.tell(fact)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from service.core.aside import Aside, Why, note_of, place_of, set_aside
 from service.core.batching import Batcher
-from service.core.calls import Call, Record
+from service.core.calls import Call, Record, bytes_of
 from service.core.cancels import Cancels
 from service.core.checkpoint import VERSION, Checkpoint
 from service.core.codec import readable_flow_id
@@ -107,7 +107,7 @@ class LaneState:
     def hold_record(self, record: Record) -> None:
         """Count a record that is kept in memory from now on."""
         self.held_events += 1
-        self.held_bytes += _bytes_of(record)
+        self.held_bytes += bytes_of(record)
         if isinstance(record, Aside):
             aside = self.aside[record.place[:2]]
             aside.unread -= 1
@@ -145,7 +145,7 @@ class LaneState:
         writes = self.outbox.writes.setdefault(tp, [])
         writes += [set_aside(call, why, now_ms, look_ms) for call in calls]
         records = [call.record for call in calls]
-        self.outbox.bytes += sum(map(_bytes_of, records))
+        self.outbox.bytes += sum(map(bytes_of, records))
         self._finish([place_of(record) for record in records], records)
         aside = self.aside[tp]
         aside.waiting += len(calls)
@@ -237,7 +237,7 @@ class LaneState:
             self.replays,
         )
         partition = source[1] % targets.dead_letters_partitions
-        self.outbox.bytes += _bytes_of(record) if record else 0
+        self.outbox.bytes += bytes_of(record) if record else 0
         self.outbox.writes.setdefault((targets.dead_letters, partition), []).append(write)
 
     def _finish(self, sources: Iterable[Source], records: Sequence[Record]) -> None:
@@ -252,7 +252,7 @@ class LaneState:
                 aside.held.difference_update(offsets[tp])
         self.held_events -= len(records)
         for record in records:
-            self.held_bytes -= _bytes_of(record)
+            self.held_bytes -= bytes_of(record)
 
     def checkpoint_full(self, share: float) -> bool:
         """Whether the last checkpoint used more than this share of what its record may have."""
@@ -305,11 +305,3 @@ class LaneState:
             requests = calls
         self.guard.calls_max = calls // self.lanes
         self.guard.requests_max = requests // self.lanes
-
-
-def _bytes_of(record: Record) -> int:
-    """What of a record's size is upstream's choice."""
-    size = len(record.value or b"") + len(record.key or b"")
-    if record.headers:
-        size += sum(len(name) + len(value or b"") for name, value in record.headers)
-    return size
