@@ -39,7 +39,7 @@ class Response:
     retry_after: str | None = None
     """The header of that name."""
     truncated: bool = False
-    """Whether the body is not all that was announced, or was longer than what is read."""
+    """Whether the body is not all that was announced; none of it if it was absurdly long."""
 
 
 @dataclass(frozen=True, slots=True)
