@@ -17,7 +17,6 @@ from service.core.calls import Call, Record
 from service.core.checkpoint import OpenBatch, Stage, pack_sources
 from service.core.codec import Recipe
 from service.core.facts import BatchSealed
-from service.core.origin import origin_of
 from service.core.outcomes import Failure
 from service.core.times import day_of, moved, start_time_at
 from service.errors import EventRefused
@@ -77,9 +76,7 @@ class Sealer:
         """How often the call was in a body, in this life or an earlier one; -1 if it never was."""
         if call.attempts:
             return call.attempts
-        headers = call.record.headers
-        replayed = bool(headers) and origin_of(call.record, self._state.replays) is not None
-        return 0 if replayed else -1
+        return 0 if self._state.is_replayed(call) else -1
 
     def _filled_now(self, recipe: Recipe, calls: Sequence[Call]) -> Recipe:
         """The recipe with the time of sealing, if a call needs one."""

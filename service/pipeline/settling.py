@@ -43,6 +43,8 @@ from service.pipeline.trust import Trust
 from service.pipeline.turns import Turns
 from service.ports import Clock
 
+FLOOD_REASONS = {"rejected", "unconfirmed"}
+"""Ends that say something of the flow; the others are of single events, or of operators."""
 TAKES_CALLS = {205, 402}
 """Refusals that look at a call: the flow and the form are right."""
 
@@ -99,6 +101,9 @@ class Settler:
         if self._state.search_ended:
             self._state.search_ended = False
             self._search.look()
+        while self._state.tripped:
+            tripped = self._state.tripped.pop()
+            self._trust.flooded(tripped, self._flows.account(tripped.flow_id))
         self._turns.bell.ring()
         self._sender.bell.ring()
 
@@ -163,19 +168,26 @@ class Settler:
         failure = Failure(
             fate.kind, message, self._state.now_ms(), code, request_id=verdict.request_id
         )
-        self._state.failed(batch.flow_id, [call], self._with_this(failure, batch))
+        self._fail(batch, [call], self._with_this(failure, batch))
 
     def _end(self, batch: Batch, reason: str, message: str, code: int | None) -> None:
         """All calls of the batch end alike, by the attempt that is being settled."""
         failure = Failure(reason, message, self._state.now_ms(), code)
-        self._state.failed(batch.flow_id, batch.calls, self._with_this(failure, batch))
+        self._fail(batch, batch.calls, self._with_this(failure, batch))
         self._state.close_batch(batch)
 
     def _close(self, batch: Batch, reason: str, message: str, code: int | None) -> None:
         """All calls of the batch end alike, by attempts that are noted already."""
         failure = Failure(reason, message, self._state.now_ms(), code)
-        self._state.failed(batch.flow_id, batch.calls, with_history(failure, batch))
+        self._fail(batch, batch.calls, with_history(failure, batch))
         self._state.close_batch(batch)
+
+    def _fail(self, batch: Batch, calls: Sequence[Call], failure: Failure) -> None:
+        state = self._state
+        state.failed(batch.flow_id, calls, failure)
+        if failure.reason in FLOOD_REASONS:
+            first_time = sum(not state.is_replayed(call) for call in calls)
+            state.count_flood(batch.flow_id, batch.account, first_time, first_time)
 
     @staticmethod
     def _with_this(failure: Failure, batch: Batch) -> Failure:

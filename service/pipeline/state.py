@@ -15,9 +15,11 @@ from service.core.cancels import Cancels
 from service.core.checkpoint import VERSION, Checkpoint
 from service.core.codec import readable_flow_id
 from service.core.facts import CallsEnded, CallsParked, EventRefusedFact, EventsLost
+from service.core.flood import Flood, Tripped
 from service.core.holds import Holds
 from service.core.learned import LearnedBounds
 from service.core.offsets import Ledger
+from service.core.origin import origin_of
 from service.core.outcomes import Acceptance, Failure, dead_letter, results
 from service.core.rate import WindowGuard
 from service.errors import EventRefused
@@ -75,6 +77,14 @@ class LaneState:
         self.replays: set[str] = set()
         """Ids that stand in the replays topic; `no_replays` are those that do not."""
         self.no_replays: set[str] = set()
+        dead_letters = settings.dead_letters
+        self.flood = Flood(
+            dead_letters.flood_share,
+            dead_letters.flood_events_min,
+            dead_letters.flood_window_seconds,
+        )
+        self.tripped: list[Tripped] = []
+        """Flows to be held because too many of their calls fail."""
         self.control_at = 0
         """The next offset of the control topic."""
         self.parked_tp = (settings.kafka.topics.parked, lane)
@@ -199,6 +209,7 @@ class LaneState:
             # The source's partition is a function of the event's key, so one key stays together.
             writes.setdefault((name, call.record.partition % partitions), []).append(write)
         self._end(batch.flow_id, "accepted", [call.record for call in calls])
+        self.count_flood(batch.flow_id, batch.account, len(calls), 0)
 
     def failed(self, flow_id: str, calls: Iterable[Call], failure: Failure) -> None:
         """These calls end as dead letters."""
@@ -206,6 +217,17 @@ class LaneState:
         for record in records:
             self._bury((record.topic, record.partition, record.offset), record, failure)
         self._end(flow_id, failure.reason, records)
+
+    def count_flood(self, flow_id: str, account: str, total: int, bad: int) -> None:
+        """So many calls of a flow were judged, so many of them rejected or unconfirmed."""
+        tripped = self.flood.count(flow_id, account, total, bad, self._clock.boot())
+        if tripped is not None:
+            self.tripped.append(tripped)
+
+    def is_replayed(self, call: Call) -> bool:
+        """Whether the call's event was replayed, and its replay is one of ours."""
+        headers = call.record.headers
+        return bool(headers) and origin_of(call.record, self.replays) is not None
 
     def failed_unseen(self, batch: Batch, failure: Failure) -> None:
         """A batch ends although some of its records are gone."""
