@@ -5,9 +5,12 @@ Knows nothing of how any of it changes (state.py).
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from service.core.calls import Call, Place, Record
 from service.core.facts import Fact
+from service.core.outcomes import Acceptance, Failure, dead_letter, results
 from service.ports import TopicPartition, Write
 
 OUTBOX_BYTES_MAX = 8 * 1024 * 1024
@@ -45,6 +48,27 @@ class Targets:
     dead_letter_bytes_max: int
     checkpoint_bytes_max: int
     group_id: str
+
+    def results_of(
+        self,
+        calls: Sequence[Call],
+        acceptance: Acceptance,
+        uuids: Sequence[str | None] | None,
+        replays: Collection[str],
+    ) -> Iterator[tuple[TopicPartition, Write]]:
+        """The results of calls that were accepted together."""
+        written = results(acceptance, calls, uuids, replays)
+        for call, write in zip(calls, written, strict=True):
+            # The source's partition is a function of the event's key, so one key stays together.
+            yield (self.results, call.record.partition % self.results_partitions), write
+
+    def dead_letter(
+        self, source: Place, record: Record | None, failure: Failure, replays: Collection[str]
+    ) -> tuple[TopicPartition, Write]:
+        """The dead letter of one event."""
+        bytes_max = self.dead_letter_bytes_max
+        write = dead_letter(source, record, failure, self.group_id, bytes_max, replays)
+        return (self.dead_letters, source[1] % self.dead_letters_partitions), write
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from service.core.holds import Holds
 from service.core.learned import LearnedBounds
 from service.core.offsets import Ledger
 from service.core.origin import origin_of
-from service.core.outcomes import Acceptance, Failure, dead_letter, results
+from service.core.outcomes import Acceptance, Failure
 from service.core.rate import WindowGuard
 from service.errors import EventRefused
 from service.pipeline.batch import Batch, Source
@@ -203,11 +203,9 @@ class LaneState:
         uuids: Sequence[str | None] | None,
     ) -> None:
         """The provider took these calls of a batch over."""
-        name, partitions = self._targets.results, self._targets.results_partitions
         writes = self.outbox.writes
-        for call, write in zip(calls, results(acceptance, calls, uuids, self.replays), strict=True):
-            # The source's partition is a function of the event's key, so one key stays together.
-            writes.setdefault((name, call.record.partition % partitions), []).append(write)
+        for tp, write in self._targets.results_of(calls, acceptance, uuids, self.replays):
+            writes.setdefault(tp, []).append(write)
         self._end(batch.flow_id, "accepted", [call.record for call in calls])
         self.count_flood(batch.flow_id, batch.account, len(calls), 0)
 
@@ -249,18 +247,9 @@ class LaneState:
         self.outbox.facts.append(CallsEnded(flow_id, outcome, len(records), latency))
 
     def _bury(self, source: Source, record: Record | None, failure: Failure) -> None:
-        targets = self._targets
-        write = dead_letter(
-            source,
-            record,
-            failure,
-            targets.group_id,
-            targets.dead_letter_bytes_max,
-            self.replays,
-        )
-        partition = source[1] % targets.dead_letters_partitions
+        tp, write = self._targets.dead_letter(source, record, failure, self.replays)
         self.outbox.bytes += bytes_of(record) if record else 0
-        self.outbox.writes.setdefault((targets.dead_letters, partition), []).append(write)
+        self.outbox.writes.setdefault(tp, []).append(write)
 
     def _finish(self, sources: Iterable[Source], records: Sequence[Record]) -> None:
         offsets: dict[TopicPartition, list[int]] = {}

@@ -8,7 +8,7 @@ FLOW, ACCOUNT = "AbCd1234", "default"
 
 
 def test_it_trips_above_the_share_and_not_before_enough_is_known() -> None:
-    """A wrong deployment upstream must not burn a night's backlog; two bad calls must not stop it."""
+    """A wrong deployment must not burn a night's backlog; two bad calls must not stop a flow."""
     flood = Flood(0.5, 100, 60.0)
     assert flood.count(FLOW, ACCOUNT, 99, 99, 0.0) is None
     assert flood.count(FLOW, ACCOUNT, 1, 1, 0.0) == Tripped(
