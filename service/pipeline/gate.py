@@ -25,7 +25,6 @@ from service.ports import Clock
 
 LOOK_SECONDS_MAX = 3600.0
 """A parked call is looked at this often at least."""
-DOUBLINGS_MAX = 20
 
 
 class Gate:
@@ -67,11 +66,15 @@ class Gate:
         return waited_ms >= self._state.settings.retry.park_max_seconds * 1000
 
     def _park_held(self, call: Call) -> None:
-        """Set a call of a held flow aside, for twice as long each time."""
+        """Set a call of a held flow aside until the hold is twice as old as it is now.
+
+        All calls of a flow are due together then: with a time of its own for each of them, every
+        new one would have all that wait read again.
+        """
         state, retry = self._state, self._state.settings.retry
-        note, now_ms = note_of(call.record), state.now_ms()
-        looks = 0 if note is None else note.looks + 1
-        wait = min(LOOK_SECONDS_MAX, retry.park_seconds * 2.0 ** min(looks, DOUBLINGS_MAX))
+        hold, now_ms = state.holds.flow(call.flow_id), state.now_ms()
+        age = 0.0 if hold is None else (now_ms - hold.since_ms) / 1000
+        wait = min(LOOK_SECONDS_MAX, max(retry.park_seconds, age))
         left = max(0.0, retry.park_max_seconds - held_ms(call.record, now_ms) / 1000)
         state.park([call], Why.HOLD, now_ms + int(min(wait, left) * 1000))
 
