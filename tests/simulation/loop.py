@@ -72,7 +72,6 @@ class SimHandle:
         return self.when_of_node
 
 
-
 class SimTask(asyncio.Task[Any]):
     """A task with a hash that is the same in every run, so that sets of tasks have one order."""
 
@@ -235,8 +234,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 if real > due + STEP_SECONDS:
                     heapq.heappush(self._timers, (real, next(self._numbers), handle))
                     return
-        if due > self.now:
-            self.now = due
+        self.now = max(self.now, due)
         self._ready.append(handle)
 
     # What befalls nodes
