@@ -88,6 +88,8 @@ class LaneStatus:
     checkpoint_bytes: int = 0
     parked_calls: int = 0
     """Calls that wait apart: their flow is held, or must not be called at this hour."""
+    overflow_calls: int = 0
+    """Calls that wait apart: their flow has more than its share of the window."""
 
 
 @dataclass(frozen=True, slots=True)

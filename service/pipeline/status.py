@@ -76,9 +76,10 @@ def _owned(lane: int, state: LaneState, sender: Sender) -> LaneStatus:
                 None if end is None else max(0, end - ledger.end) + ledger.open,
             )
             for (topic, partition), ledger in state.ledgers.items()
-            if (topic, partition) != state.parked_tp
+            if (topic, partition) not in state.aside
         ),
         parked_calls=state.parked.waiting,
+        overflow_calls=state.overflow.waiting,
         oldest_event_age_seconds=_oldest_age(state),
         holds=tuple(
             HoldStatus(

@@ -331,7 +331,6 @@ async def test_lanes_added_by_hand_stop_the_lane_with_the_way_out(
     ("section", "value", "named"),
     [
         ("kafka", {"group": "x"}, "kafka.group"),
-        ("flows", {"AbCd1234": {"calling_hours": "09:00-21:00"}}, "calling_hours"),
         ("tracing", {"enabled": True}, "tracing.enabled"),
     ],
 )

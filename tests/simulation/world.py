@@ -69,7 +69,7 @@ class SimWorld:
         self.calm = False
         """Whether all faults have healed."""
         self._hash = hashlib.sha256()
-        self._nodes: list[Node] = []
+        self.nodes: list[Node] = []
         self._owners: dict[str, str] = {}
         """The name under which each process writes its checkpoints."""
         self._rng = plan.rng("world")
@@ -145,7 +145,7 @@ class SimWorld:
         """Start the slot's next process."""
         node = Node(f"r{slot.number}.{slot.lives}")
         slot.lives += 1
-        self._nodes.append(node)
+        self.nodes.append(node)
         context = contextvars.Context()
         context.run(NODE.set, node)
         rng = self.plan.rng(node.name)
@@ -238,9 +238,7 @@ class SimWorld:
     async def _main(self) -> None:
         for slot in self.slots:
             self.loop.after(self._rng.uniform(0.0, 2.0), self.start, slot)
-        self.upstream.start()
-        schedule(self)
-        await asyncio.sleep(self.plan.fault_seconds)
+        await self.course()
         self.heal()
         deadline = self.loop.now + self.plan.patience_seconds
         while (  # noqa: ASYNC110 - whether a world is done is cheaper asked twice a second than told
@@ -251,6 +249,12 @@ class SimWorld:
         self.closing = True
         if self._rng.random() < 0.5:
             await self._close()
+
+    async def course(self) -> None:
+        """What happens until everything heals."""
+        self.upstream.start()
+        schedule(self)
+        await asyncio.sleep(self.plan.fault_seconds)
 
     def heal(self) -> None:
         """From now on nothing goes wrong any more."""
@@ -284,7 +288,7 @@ class SimWorld:
 
     def _unwind(self) -> None:
         self.closing = True
-        self.loop.reap(self._nodes)
+        self.loop.reap(self.nodes)
         self.loop.close()
 
 
