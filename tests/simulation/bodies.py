@@ -68,16 +68,20 @@ class Bodies:
         if after.attempts[: len(before.attempts)] != before.attempts:
             self._wrong(f"{what} lost a part of its history")
 
-    def launched(self, body: bytes, owner: str, *, twins: int) -> None:
-        """The first byte of a request leaves; `twins` with these very bytes may still arrive."""
+    def launched(self, body: bytes, owner: str, *, twins: int) -> int | None:
+        """The first byte of a request leaves; `twins` with these very bytes may still arrive.
+
+        Returns:
+            The lane, or None if it cannot be told.
+        """
         sha256 = hashlib.sha256(body).digest()
         known = self._durable.get(sha256)
         if known is None:
             self._wrong("a request left although no committed checkpoint holds its bytes")
-            return
+            return None
         if self._alike:
             # The same bytes may be another batch's, of another lane.
-            return
+            return None
         lane, mint = known
         before = self._left.setdefault(sha256, mint)
         if before != mint:
@@ -88,6 +92,7 @@ class Bodies:
         self._sender[lane] = max(place, self._sender[lane])
         if twins and not self._half_written:
             self._wrong("a request left while one with the same bytes was still on its way")
+        return lane
 
     def heard(self, body: bytes, owner: str, answer: Answer) -> None:
         """An answer has reached the process that asked."""

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.operators import Operators
 from tests.simulation.plan import reconfigured
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ COMMIT_SECONDS_MAX = 15.0
 def schedule(world: SimWorld) -> None:
     """Put all faults of the plan into the world's time."""
     Faults(world).schedule()
+    Operators(world).schedule()
 
 
 class Faults:

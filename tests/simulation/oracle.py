@@ -18,6 +18,7 @@ from service.core.checkpoint import Checkpoint
 from service.twin.behaviour import Decision, Twin
 from tests.simulation.bodies import Bodies
 from tests.simulation.log import SimRecord, Transaction
+from tests.simulation.orders import Orders
 from tests.simulation.plan import CORRELATION_KEY, Plan
 from tests.simulation.provider import Wire
 from tests.simulation.upstream import Event
@@ -86,6 +87,7 @@ class Oracle:
             alike="f" in plan.cases,
             half_written="g" in plan.cases,
         )
+        self.orders = Orders(self.events, self.wrong, plan)
 
     def wrong(self, what: str) -> None:
         """Note a violation."""
@@ -129,6 +131,8 @@ class Oracle:
             int(headers[f"{where}offset"]),
         )
         self._outcome(source, headers["dispatch.reason"])
+        if headers["dispatch.reason"] == "cancelled":
+            self.orders.cancelled(source)
 
     def _outcome(self, source: Source, outcome: str) -> None:
         if source not in self.events:
@@ -139,12 +143,19 @@ class Oracle:
 
     def _checkpoint(self, state: Checkpoint) -> None:
         self.bodies.checkpoint(state)
+        self.orders.checkpoint(state)
         for partition in state.partitions:
             before = (0, partition.began if "retention" in self._plan.kinds else 0)
             for first, end in (before, *partition.lost):
                 self.lost.update(
                     (partition.topic, partition.partition, offset) for offset in range(first, end)
                 )
+
+    def launched(self, body: bytes, owner: str, wall: float, *, twins: int) -> None:
+        """The first byte of a request leaves; `twins` with these very bytes may still arrive."""
+        lane = self.bodies.launched(body, owner, twins=twins)
+        if lane is not None:
+            self.orders.launched(body, lane, wall)
 
     def arrived(self, wire: Wire, decision: Decision) -> None:
         """A request reached the provider."""

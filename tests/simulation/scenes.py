@@ -10,6 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from service.twin.faults import Rule
+
 if TYPE_CHECKING:
     from tests.simulation.plan import Plan
 
@@ -60,14 +64,48 @@ def _return(plan: Plan, _: random.Random) -> None:
     plan.switches |= {"latency-ms-min": 300, "latency-ms-max": 1500}
 
 
+def _break(plan: Plan, rng: random.Random) -> None:
+    """A flow, now and then its account too, is refused for many minutes; its calls wait apart."""
+    plan.fault_seconds = 600.0
+    plan.settings["retry"] |= {
+        "park_seconds": rng.choice((1, 10, 60)),
+        "park_max_seconds": rng.choice((120, 86_400, 86_400)),
+    }
+    calls_max = plan.settings["batching"]["calls_max"]
+    plan.settings["events"] = {"window_events_max": rng.choice((4 * calls_max, 30, 1000))}
+    began = rng.uniform(0.0, 60.0)
+    rules = [
+        Rule(
+            fault=rng.choice(FLOW_FAULTS),
+            flow="Flow0000",
+            from_second=began,
+            to_second=began + rng.uniform(60.0, 500.0),
+        )
+    ]
+    if rng.random() < 0.3:
+        began = rng.uniform(0.0, 400.0)
+        fault = rng.choice(ACCOUNT_FAULTS)
+        rules.append(
+            Rule(fault=fault, from_second=began, to_second=began + rng.uniform(5.0, 200.0))
+        )
+    plan.script = replace(plan.script, rules=(*rules, *plan.script.rules))
+
+
+FLOW_FAULTS = (
+    *("code-301-inside", "code-304-inside", "code-203-inside", "code-204-inside"),
+    *("code-207-inside", "code-208-inside", "code-302-inside"),
+)
+ACCOUNT_FAULTS = ("code-401-inside", "code-212-inside", "http-403-before")
+
 SCENES = (
     Scene(),
     Scene(frozenset({"deaf"}), (1, 2), (100,), _hand_over),
     Scene(frozenset({"restart"}), (1, 2, 3), (1,), _tighten),
     Scene(frozenset({"crash"}), (1, 2, 3), (1,), _tighten),
     Scene(frozenset({"return"}), (1, 2), (20, 100), _return),
+    Scene(frozenset({"broken"}), (1, 2, 5), (20, 100), _break),
 )
-SHARES = (0.6, 0.2, 0.06, 0.06, 0.08)
+SHARES = (0.52, 0.2, 0.06, 0.06, 0.08, 0.08)
 
 
 def draw(rng: random.Random) -> Scene:

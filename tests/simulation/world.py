@@ -82,6 +82,7 @@ class SimWorld:
             **dict.fromkeys((names.checkpoints, names.parked, names.overflow), plan.lanes),
         }
         self.requests, self.checkpoints = names.requests, names.checkpoints
+        self.control = names.control
         self.kafka = SimKafka(self.loop, plan.rng("kafka"), partitions, self.wall)
         self.kafka.group.partitions = plan.lanes
         twin = Twin(
@@ -123,7 +124,7 @@ class SimWorld:
 
     def _launched(self, body: bytes, node: Node, twins: int) -> None:
         self.note(node.name, f"POST {hashlib.sha256(body).hexdigest()[:12]}")
-        self.oracle.bodies.launched(body, self._owners[node.name], twins=twins)
+        self.oracle.launched(body, self._owners[node.name], self.wall(), twins=twins)
 
     def _arrived(self, wire: Wire, decision: Decision) -> None:
         answer, sha = decision.answer, hashlib.sha256(wire.body).hexdigest()[:12]
