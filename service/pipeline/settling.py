@@ -33,6 +33,7 @@ from service.core.verdicts import (
 from service.pipeline.batch import Batch
 from service.pipeline.endings import with_history
 from service.pipeline.flows import Flows
+from service.pipeline.heard import Heard
 from service.pipeline.judging import fact_of, verdict_on
 from service.pipeline.pacing import Pacing
 from service.pipeline.sealing import Sealer
@@ -58,6 +59,7 @@ class Settler:
         flows: Flows,
         sealer: Sealer,
         trust: Trust,
+        heard: Heard,
         clock: Clock,
         rng: random.Random,
     ) -> None:
@@ -66,6 +68,7 @@ class Settler:
         self._settings = state.settings
         self._sealer = sealer
         self._trust = trust
+        self._heard = heard
         self._clock = clock
         self._pacing = Pacing(state.settings.retry, rng)
         self._sender: Sender
@@ -278,6 +281,7 @@ class Settler:
         self._requeue(batch, wait)
 
     def _note(self, batch: Batch, attempt: Attempt, *, counts: bool) -> None:
+        self._heard.note(batch.id, batch.saved.mint, attempt)
         batch.note(attempt, self._state.now_ms(), counts=counts)
 
     def _requeue(self, batch: Batch, wait_seconds: float) -> None:
