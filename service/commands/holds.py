@@ -46,9 +46,11 @@ def _target(command: Decorated) -> Decorated:
 
 
 def _scope(flow: str | None, account: str | None) -> tuple[Literal["flow", "account"], str]:
-    if (flow is None) == (account is None):
-        raise OrderRefused("say what is meant: either --flow ID, or --account [NAME]")
-    return ("flow", flow) if flow is not None else ("account", account or EVERY)
+    if flow is not None and account is None:
+        return "flow", flow
+    if account is not None and flow is None:
+        return "account", account
+    raise OrderRefused("say what is meant: either --flow ID, or --account [NAME]")
 
 
 @holds.command(name="set")

@@ -12,9 +12,6 @@ import msgspec
 
 from service.core.calls import Record
 
-ASIDE_END_UNKNOWN = 2**63 - 1
-"""Until the turn after it is durable: calls that it means may be on their way there."""
-
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True):
     """One operator's cancel. Part of the checkpoint."""
@@ -23,9 +20,10 @@ class Cancel(msgspec.Struct, frozen=True, array_like=True):
     flow_id: str
     ends: dict[int, int]
     """By partition of the requests topic: events below this offset are meant."""
-    aside_end: int
-    """The offset after the last record that this lane had set aside when it learned of it: behind
-    it no event that is meant is ever set aside."""
+    aside_ends: dict[str, int]
+    """By topic of events set aside: the offset after the last record that this lane had written
+    when it learned of it, behind which no event that is meant is ever set aside. Empty until the
+    turn after it is durable: calls that it means may be on their way there."""
     reason: str
 
 
@@ -64,24 +62,20 @@ class Cancels:
                 return cancel
         return None
 
-    def drop_passed(self, positions: Mapping[tuple[str, int], int], aside: Iterable[int]) -> bool:
+    def drop_passed(self, positions: Mapping[tuple[str, int], int]) -> bool:
         """Forget what all positions have passed; True if something was.
 
-        Args:
-            positions: of the requests' partitions that are this lane's.
-            aside: of the topics of events set aside.
+        `positions` are of all partitions that are this lane's, by (topic, partition).
         """
-        low = min(aside, default=0)
         before = len(self.states())
         for flow_id, cancels in list(self._of.items()):
             left = [
                 cancel
                 for cancel in cancels
-                if low < cancel.aside_end
+                if not cancel.aside_ends
                 or any(
-                    offset < cancel.ends.get(partition, 0)
+                    offset < self._end_of(cancel, topic, partition)
                     for (topic, partition), offset in positions.items()
-                    if topic == self._requests
                 )
             ]
             if left:
@@ -89,3 +83,8 @@ class Cancels:
             else:
                 del self._of[flow_id]
         return len(self.states()) < before
+
+    def _end_of(self, cancel: Cancel, topic: str, partition: int) -> int:
+        if topic == self._requests:
+            return cancel.ends.get(partition, 0)
+        return cancel.aside_ends.get(topic, 0)

@@ -93,7 +93,7 @@ class Permits:
         fresh_turn = holds.fresh_turn(flow_id, account)
         if not holds.account_held(account):
             return not any(
-                not fresh_turn if batch.in_doubt else _is_single(batch)
+                not fresh_turn if batch.in_doubt else batch.single
                 for batch in self._open_of(flow_id=flow_id)
             )
         # Single calls of different flows take turns, as long as there are not too many of them.
@@ -102,7 +102,7 @@ class Permits:
             if batch.in_doubt:
                 if not fresh_turn:
                     return False
-            elif _is_single(batch):
+            elif batch.single:
                 singles += 1
                 if batch.flow_id == flow_id or not batch.attempts_made:
                     return False
@@ -115,12 +115,14 @@ class Permits:
             if batch.flow_id == flow_id or batch.account == account
         ]
 
-    @staticmethod
-    def _may_try(open_batches: Iterable[Batch], flying: int) -> bool:
+    def _may_try(self, open_batches: Iterable[Batch], flying: int) -> bool:
         """Whether what is not proven may have another batch: one flies while one backs off."""
         tried = 0
         for batch in open_batches:
             if batch.saved.stage in (Stage.REFUSED, Stage.SUSPECT):
+                continue
+            if self._state.holds.flow(batch.flow_id) is not None:
+                # It waits for its flow, which says nothing of the others.
                 continue
             if not batch.sent:
                 return False
@@ -174,7 +176,7 @@ class Permits:
         if self._state.holds.flow(batch.flow_id) is None:
             return False
         return self._state.batcher.has(batch.flow_id) or any(
-            other is not batch and other.saved.stage is not Stage.SUSPECT
+            other is not batch and (other.in_doubt or other.single)
             for other in self._open_of(flow_id=batch.flow_id)
         )
 
@@ -197,8 +199,3 @@ class Permits:
     def slots_left(self) -> int:
         """Requests that could begin now."""
         return self._concurrency - self.in_flight
-
-
-def _is_single(batch: Batch) -> bool:
-    """Whether a batch in no doubt could be a canary as it is."""
-    return len(batch.calls) == 1 and batch.saved.stage is not Stage.SUSPECT

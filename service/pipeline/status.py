@@ -76,9 +76,10 @@ def _owned(lane: int, state: LaneState, sender: Sender) -> LaneStatus:
                 None if end is None else max(0, end - ledger.end) + ledger.open,
             )
             for (topic, partition), ledger in state.ledgers.items()
-            if (topic, partition) != state.parked_tp
+            if (topic, partition) not in state.aside
         ),
         parked_calls=state.parked.waiting,
+        overflow_calls=state.overflow.waiting,
         oldest_event_age_seconds=_oldest_age(state),
         holds=tuple(
             HoldStatus(
@@ -95,6 +96,7 @@ def _owned(lane: int, state: LaneState, sender: Sender) -> LaneStatus:
         ),
         flows=tuple(FlowStatus(flow_id, calls) for flow_id, calls in longest),
         paused_seconds=max(0.0, sender.circuit_until - now),
+        pause=sender.circuit_reason or None,
         recovering_batches=len(set(map(id, state.recovering.values()))),
         checkpoint_bytes=state.checkpoint_bytes,
     )

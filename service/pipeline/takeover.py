@@ -89,6 +89,7 @@ async def take_over(
             state.cancels = Cancels(settings.kafka.topics.requests, predecessor.cancels)
             state.control_at = predecessor.control
             state.parked.waiting = state.parked.unread = predecessor.parked
+            state.overflow.waiting = state.overflow.unread = predecessor.overflow
             state.parked.look_ms = state.now_ms()
             state.set_limit(predecessor.limit)
             state.ledgers = {(p.topic, p.partition): _ledger(p) for p in predecessor.partitions}
@@ -154,10 +155,9 @@ async def _begin(
     mine: list[TopicPartition] = [
         (topic, partition) for partition in range(state.lane, survey.partitions[topic], state.lanes)
     ]
-    parked = state.parked_tp
     old = {tp: ledger.position for tp, ledger in state.ledgers.items()}
-    await reader.start({tp: at for tp, at in old.items() if tp != parked})
-    mine.append(parked)
+    await reader.start({tp: at for tp, at in old.items() if tp not in state.aside})
+    mine += state.aside
     bounds: Mapping[TopicPartition, tuple[int, int]] = await reader.bounds({*old, *mine})
     for _ in range(END_TRIES):
         if all(position <= bounds[tp][1] for tp, position in old.items()):
@@ -167,10 +167,12 @@ async def _begin(
         bounds = await reader.bounds({*old, *mine})
     for tp, position in old.items():
         check_end(tp, position, bounds[tp][1])
-    fresh = {tp: bounds[tp][1 if latest and tp != parked else 0] for tp in mine if tp not in old}
+    fresh = {
+        tp: bounds[tp][1 if latest and tp not in state.aside else 0] for tp in mine if tp not in old
+    }
     for tp, offset in fresh.items():
         state.begin(tp, offset)
-    await reader.add({tp: offset for tp, offset in fresh.items() if tp != parked})
+    await reader.add({tp: offset for tp, offset in fresh.items() if tp not in state.aside})
 
 
 def _adopt(

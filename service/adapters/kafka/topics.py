@@ -26,6 +26,8 @@ CHECKPOINT_RECORD_BYTES = 4 * 1024 * 1024
 
 OUTCOME_BYTES_MIN = 600_000
 """`max.message.bytes` that results and dead letters need: one produced batch (writer.py)."""
+ASIDE_BYTES = 4096
+"""Of an event that is set aside, beside what it was: where it came from, and Kafka's own."""
 
 
 def checkpoint_bytes_max(events: EventsSettings) -> int:
@@ -70,9 +72,18 @@ def faults(settings: Settings, topics: Mapping[str, TopicFacts], lanes: int) -> 
         for name in events
         if name in topics and "compact" in topics[name].settings["cleanup.policy"]
     ]
-    for name in (names.results, names.dead_letters):
-        if name in topics and int(topics[name].settings["max.message.bytes"]) < OUTCOME_BYTES_MIN:
-            found += [f"topic {name} needs max.message.bytes of at least {OUTCOME_BYTES_MIN}"]
+    aside_min = max(
+        OUTCOME_BYTES_MIN,
+        settings.events.value_bytes_max + settings.events.meta_bytes_max + ASIDE_BYTES,
+    )
+    for name, least in (
+        (names.results, OUTCOME_BYTES_MIN),
+        (names.dead_letters, OUTCOME_BYTES_MIN),
+        (names.parked, aside_min),
+        (names.overflow, aside_min),
+    ):
+        if name in topics and int(topics[name].settings["max.message.bytes"]) < least:
+            found += [f"topic {name} needs max.message.bytes of at least {least}"]
     if names.checkpoints in topics:
         found += _checkpoints_faults(settings, topics[names.checkpoints])
     for name in (names.parked, names.overflow):
