@@ -24,11 +24,15 @@ from service.twin.server import TwinServer
 SWITCHES = "\n".join(f"  {name}\n      {text}" for name, text in switch_lines())
 
 EPILOG = f"""\b
-Faults are named by effect and moment: cut, silence, empty, malformed, truncated,
-wrong-length, drip, redirect, http-NNN (a bare status) or code-NNN (an error in
-the body), then -before (the provider saw nothing), -inside (after a checksum
-recorded early, before any call is placed) or -after (calls placed as usual, the
-answer lost or replaced). Example: --fault cut-after=0.02 --fault http-503=0.01
+Faults are named by effect and moment. What goes wrong: cut (a reset), silence,
+http-NNN (a bare status), redirect, code-NNN (an error in the body), nameless (a
+success without request-id and call-details). Its body: empty, malformed,
+truncated, huge, wrong-type, wide-text (UTF-16), byte-mark. Its HTTP:
+wrong-length, over-length, bad-chunks, old-http (1.0), no-http, interim (1xx),
+giant-header, twice, hang-up (closed without notice), drip, drip-head. Then
+-before (the provider saw nothing), -inside (after a checksum recorded early,
+before any call is placed) or -after (calls placed as usual, the answer lost or
+replaced). Example: --fault cut-after=0.02 --fault http-503=0.01
 
 \b
 A script (YAML or JSON) has rules, outages and switches; the first rule that

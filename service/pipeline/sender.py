@@ -59,6 +59,8 @@ class Sender:
         self.bell = Bell()
         self.circuit_until = 0.0
         """Loop time before which nothing is sent: the provider cannot be reached, or asked to."""
+        self.circuit_reason = ""
+        """Why, in one line for the operator."""
         self._state = state
         self._permits = permits
         self._provider = provider
@@ -110,6 +112,16 @@ class Sender:
             return False
         self._permits.waiting.remove(batch)
         return True
+
+    def rest(self, seconds: float, reason: str) -> None:
+        """Send nothing at all for a while."""
+        until = asyncio.get_running_loop().time() + seconds
+        if until > self.circuit_until:
+            self.circuit_until, self.circuit_reason = until, reason
+
+    def answered(self) -> None:
+        """The provider can be reached, and asks for no rest any more."""
+        self.circuit_reason = ""
 
     @property
     def in_flight(self) -> int:
