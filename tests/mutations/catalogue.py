@@ -194,8 +194,8 @@ OPERATORS = (
     Mutation(
         "sealed batches are not cancelled",
         "pipeline/review.py",
-        "        if state.cancels and any(state.cancels.of(c.flow_id, c.record) for c in batch.calls):\n",
-        "        if state.cancels and not batch.calls:\n",
+        "any(state.cancels.of(c.flow_id, c.record) for c in batch.calls):\n",
+        "not batch.calls:\n",
     ),
     Mutation(
         "a successor forgets cancels",
@@ -206,8 +206,8 @@ OPERATORS = (
     Mutation(
         "an operator's hold has canaries",
         "core/holds.py",
-        "        self._probe_at[scope] = NEVER if state.by else now + min(PROBE_SECONDS_MAX, doubled)\n",
-        "        self._probe_at[scope] = now + min(PROBE_SECONDS_MAX, doubled)\n",
+        "NEVER if state.by else now + min(PROBE_SECONDS_MAX, doubled)\n",
+        "now + min(PROBE_SECONDS_MAX, doubled)\n",
     ),
     Mutation(
         "a successor forgets holds",
@@ -229,15 +229,15 @@ OPERATORS = (
     ),
     Mutation(
         "parked records are deleted before their turn is committed",
-        "pipeline/parking.py",
-        "        if position > self._deleted and self._committed() >= turn:\n",
-        "        if position > self._deleted:\n",
+        "pipeline/shelf.py",
+        "        if offset > self._deleted and self._committed() >= turn:\n",
+        "        if offset > self._deleted:\n",
     ),
     Mutation(
         "a parked call forgets that it was refused",
         "pipeline/arrivals.py",
-        "            if note is not None and (note.attempts or note.first_failed_ms is not None):\n",
-        "            if note is not None and note.attempts < 0:\n",
+        "(note.attempts or note.first_failed_ms is not None):\n",
+        "note.attempts < 0:\n",
     ),
 )
 
