@@ -25,10 +25,11 @@ SWITCHES = "\n".join(f"  {name}\n      {text}" for name, text in switch_lines())
 
 EPILOG = f"""\b
 Faults are named by effect and moment: cut, silence, empty, malformed, truncated,
-wrong-length, drip, redirect, http-NNN (a bare status) or code-NNN (an error in
-the body), then -before (the provider saw nothing), -inside (after a checksum
-recorded early, before any call is placed) or -after (calls placed as usual, the
-answer lost or replaced). Example: --fault cut-after=0.02 --fault http-503=0.01
+wrong-length, drip, redirect, http-NNN (a bare status), code-NNN (an error in
+the body) or says (word for word, in a script); then -before (the provider saw
+nothing), -inside (after a checksum recorded early, before any call is placed)
+or -after (calls placed as usual, the answer lost or replaced). Example:
+--fault cut-after=0.02 --fault http-503=0.01
 
 \b
 A script (YAML or JSON) has rules, outages and switches; the first rule that
@@ -37,6 +38,7 @@ holds decides, seconds count from the script's start:
     - {{fault: code-205, flow: AbCd1234, nth: 3}}
     - {{fault: cut-after, attempt: 1, share: 0.1, from-second: 10, to-second: 20}}
     - {{delay-seconds: 40, times: 2}}
+    - {{fault: says-after, says: {{status: 202, headers: {{}}, body: "{{}}"}}, times: 1}}
   outages:
     - {{answer: "503", from-second: 30, to-second: 35}}    # 503, reset or silence
   switches: {{checksum-at: receipt}}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Literal
 
-from service.twin.faults import Fault
+from service.twin.faults import Fault, Says
 from service.twin.options import Detail, Options
 
 Delivery = Literal["whole", "cut", "silence", "short", "drip"]
@@ -78,6 +78,14 @@ def bare(status: int, *headers: tuple[str, str]) -> Answer:
     return Answer("whole", status, (HTML, *headers), page)
 
 
+def said(says: Says) -> Answer:
+    """An answer word for word, as JSON unless it says otherwise itself."""
+    headers = tuple(says.headers.items())
+    if all(name.lower() != "content-type" for name, _ in headers):
+        headers = (JSON, *headers)
+    return Answer("whole", says.status, headers, says.body.encode())
+
+
 def refusal(code: int, options: Options) -> Answer:
     """An error of the provider's own: code and message, no request-id."""
     body = _head(code, MESSAGES.get(code, "Failure"), options) + b"}"
@@ -135,6 +143,8 @@ def broken(  # noqa: C901, PLR0911 - one branch a fault: it reads as the table t
             return bare(fault.number)
         case "code":
             return refusal(fault.number, options)
+        case "says":
+            return said(fault.says or Says())
         case "redirect":
             return bare(307, ("Location", REDIRECTED_PATH))
         case "empty":

@@ -10,7 +10,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -20,15 +20,28 @@ from service.errors import ConfigurationError
 
 Effect = Literal[
     "none", "cut", "silence", "empty", "malformed", "truncated", "wrong-length", "drip",
-    "redirect", "http", "code",
+    "redirect", "http", "code", "says",
 ]  # fmt: skip
 Moment = Literal["before", "inside", "after"]
 
 FAULT = re.compile(
-    r"(cut|silence|empty|malformed|truncated|wrong-length|drip|redirect|none"
+    r"(cut|silence|empty|malformed|truncated|wrong-length|drip|redirect|says|none"
     r"|http-[2-5]\d\d|code-\d{3}|[45]\d\d)(?:-(before|inside|after))?"
 )
-EARLY: Mapping[str, Moment] = {"http": "before", "redirect": "before", "code": "inside"}
+EARLY: Mapping[str, Moment] = {
+    "http": "before",
+    "redirect": "before",
+    "code": "inside",
+    "says": "inside",
+}
+
+
+class Says(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An answer word for word."""
+
+    status: Annotated[int, Meta(ge=200, le=599)] = 200
+    headers: dict[str, str] = {}
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,8 @@ class Fault:
     """The HTTP status or code of `http` and `code`."""
     moment: Moment
     name: str
+    says: Says | None = None
+    """The answer of `says`."""
 
 
 def parse_fault(text: str) -> Fault:
@@ -53,7 +68,8 @@ def parse_fault(text: str) -> Fault:
     if found is None:
         raise ConfigurationError(
             f"unknown fault {text!r}: expected cut, silence, empty, malformed, truncated,"
-            " wrong-length, drip, redirect, http-NNN or code-NNN, then -before, -inside or -after"
+            " wrong-length, drip, redirect, says, http-NNN or code-NNN, then -before, -inside or"
+            " -after"
         )
     name, _, number = found[1].rpartition("-") if found[1][-1].isdigit() else (found[1], "", "0")
     effect: Any = name or "http"
@@ -64,6 +80,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One rule: all conditions given must hold. The first rule that holds decides."""
 
     fault: str = "none"
+    says: Says | None = None
+    """What the fault `says` answers."""
     nth: Annotated[int, Meta(ge=1)] | None = None
     """Only the n-th request (of the flow, if one is given) since the script was given."""
     flow: str | None = None
@@ -104,8 +122,16 @@ def read_script(value: object) -> Script:
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"fault script: {error}") from error
     for rule in script.rules:
-        parse_fault(rule.fault)
+        fault_of(rule)
     return script
+
+
+def fault_of(rule: Rule) -> Fault:
+    """What a rule makes go wrong. Raises ConfigurationError."""
+    fault = replace(parse_fault(rule.fault), says=rule.says)
+    if (fault.effect == "says") != (rule.says is not None):
+        raise ConfigurationError("the fault says, and no other, needs the field says of its rule")
+    return fault
 
 
 def _fault_names_as_text(value: object) -> object:
@@ -134,7 +160,7 @@ class Faults:
         self.script = script
         self._started = started
         self._rng = rng
-        self._rules = [(rule, parse_fault(rule.fault)) for rule in script.rules]
+        self._rules = [(rule, fault_of(rule)) for rule in script.rules]
         self._flows = {rule.flow for rule in script.rules if rule.flow is not None}
         self._requests = 0
         self._of_flow: Counter[str] = Counter()

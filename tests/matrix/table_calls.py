@@ -126,7 +126,7 @@ ROWS = (
         taken_kept="accepted * / unconfirmed * / accepted *",
     ),
     Row(
-        page="209, a call with both a uuid and a code, or listed twice and differently: unconfirmed",
+        page="209, a call with both a uuid and a code, or listed twice, differently",
         faults=(
             says_placed("209-b-both", Says(209, request_id=True, details="a b:205+ c")),
             says_placed("209-b-twice", Says(209, request_id=True, details="a b c b:205")),
