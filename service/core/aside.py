@@ -47,8 +47,6 @@ class Note(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, kw_o
     """When it was set aside last."""
     look_ms: int
     """When it is to be looked at again, unless something happens before."""
-    looks: int = 0
-    """How often it was looked at and set aside again."""
     held_ms: int = 0
     """How long it has waited under holds, up to `since_ms`."""
     attempts: int = 0
@@ -90,7 +88,7 @@ def set_aside(
     call: Call, why: Why, now_ms: int, look_ms: int
 ) -> tuple[bytes | None, bytes | None, list[Header]]:
     """The record to be written for a call that waits apart from `now_ms` on."""
-    record, before = call.record, note_of(call.record)
+    record = call.record
     note = Note(
         topic=record.topic,
         partition=record.partition,
@@ -100,7 +98,6 @@ def set_aside(
         why=why,
         since_ms=now_ms,
         look_ms=look_ms,
-        looks=0 if before is None else before.looks + 1,
         held_ms=held_ms(record, now_ms),
         attempts=call.attempts,
         first_failed_ms=call.first_failed_ms,

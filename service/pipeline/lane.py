@@ -18,8 +18,9 @@ from service.core.intake import Intake
 from service.errors import DispatcherError, TopicsError
 from service.pipeline.flows import Flows
 from service.pipeline.loops import Loops
+from service.pipeline.outbox import Targets
 from service.pipeline.sender import Sender
-from service.pipeline.state import LaneState, Targets
+from service.pipeline.state import LaneState
 from service.pipeline.takeover import Taken, count_what_was_sent, take_over
 from service.pipeline.turns import Turns
 from service.ports import Broker, Clock, Observer, Provider, Reader, Survey

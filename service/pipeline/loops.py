@@ -18,6 +18,7 @@ from service.pipeline.overflow import Overflow
 from service.pipeline.parking import Parking
 from service.pipeline.permits import Permits
 from service.pipeline.reading import Reading
+from service.pipeline.replays import Replays
 from service.pipeline.review import Review
 from service.pipeline.sealing import Sealer
 from service.pipeline.sender import Sender
@@ -78,7 +79,8 @@ class Loops:
         )
         self._settler.connect(self.sender, self.turns)
         ring = self.turns.bell.ring
-        arrivals = Arrivals(state, world.intake, self._sealer, gate, self._recovered)
+        replays = Replays(state, new_reader)
+        arrivals = Arrivals(state, world.intake, self._sealer, gate, replays, self._recovered)
         self.parking = Parking(state, self._shelf(state.parked_tp, arrivals), arrivals, gate, ring)
         shelf = self._shelf(state.overflow_tp, arrivals)
         self.overflow = Overflow(state, flows, shelf, arrivals, ring)

@@ -89,7 +89,7 @@ class Reading:
             return
         for tp, records in batches.items():
             wanted = self._arrivals.take(tp, records, self._reader.known_end(tp))
-            self._arrivals.admit(wanted)
+            await self._arrivals.admit(wanted)
             self._state.observer.tell(EventsRead(tp, len(wanted)))
 
     def _wanted(self) -> tuple[Collection[TopicPartition], int]:

@@ -3,66 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 
-from service.adapters.provider import ANSWER_BYTES_MAX, HttpProvider
+from service.adapters.provider import HttpProvider
 from service.core.verdicts import NoAnswer, NotSent, Response
+from tests.contracts.provider_servers import always, read_request, served
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nRetry-After: 7\r\n\r\n{}"
-
-
-def always() -> bool:
-    """The lease stands."""
-    return True
-
-
-@asynccontextmanager
-async def served(handler: Handler, timeout_seconds: float = 5.0) -> AsyncIterator[HttpProvider]:
-    """A provider whose server does with each connection what `handler` says."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await handler(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    listening = socket.socket()
-    # A small window: what the server has not read yet still waits on the client's side.
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    listening.bind(("127.0.0.1", 0))
-    server = await asyncio.start_server(accept, sock=listening, limit=1024)
-    port = server.sockets[0].getsockname()[1]
-    provider = HttpProvider(f"http://127.0.0.1:{port}/path", timeout_seconds, "test")
-    try:
-        yield provider
-    finally:
-        await provider.close()
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def read_request(reader: asyncio.StreamReader) -> tuple[str, bytes]:
-    """Head and body of one request."""
-    head = (await reader.readuntil(b"\r\n\r\n")).decode()
-    length = next(
-        int(line.split(":")[1])
-        for line in head.splitlines()
-        if line.lower().startswith("content-l")
-    )
-    return head, await reader.readexactly(length)
 
 
 async def test_the_exact_bytes_go_out_once_and_the_answer_comes_back() -> None:
@@ -192,23 +140,6 @@ async def test_an_answer_that_breaks_off_is_marked() -> None:
 
     async with served(handler) as provider:
         assert await provider.post(b"{}", always) == Response(200, b"half", None, truncated=True)
-
-
-async def test_an_endless_answer_is_cut() -> None:
-    """A hostile answer must not fill the memory."""
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
-        for _ in range(ANSWER_BYTES_MAX // 65_536 + 100):
-            writer.write(b"x" * 65_536)
-            await writer.drain()
-
-    async with served(handler) as provider:
-        answer = await provider.post(b"{}", always)
-    assert isinstance(answer, Response)
-    assert answer.truncated
-    assert len(answer.body) == ANSWER_BYTES_MAX
 
 
 async def test_a_redirect_is_not_followed() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from service.core.facts import Fact
 from service.pipeline.flows import Flows, make_intake
 from service.pipeline.lane import World
 from service.pipeline.replica import Replica
@@ -106,9 +107,9 @@ class SimWorld:
         if self.verbose:
             self.trace.append(line)
 
-    def _told(self, who: str, what: str) -> None:
+    def _told(self, who: str, fact: Fact) -> None:
         if self.verbose:
-            self.note(who, what)
+            self.note(who, repr(fact))
 
     # What the world sees
 
