@@ -27,7 +27,7 @@ ROWS: dict[Group, Sequence[Row]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """One batch of three calls, of a flow and (mostly) an account of its own."""
 
@@ -119,3 +119,11 @@ def chosen(cases: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
     if not patterns:
         return list(cases)
     return [case for case in cases if any(fnmatchcase(case.name, each) for each in patterns)]
+
+
+def grouped(cases: Sequence[Case]) -> list[list[Case]]:
+    """Cases that share a dispatcher together, the longest lists first."""
+    groups: dict[tuple[str, str], list[Case]] = {}
+    for case in cases:
+        groups.setdefault((case.profile, case.group), []).append(case)
+    return sorted(groups.values(), key=len, reverse=True)

@@ -36,6 +36,12 @@ def until_the_kill(cases: Iterable[Case]) -> dict[str, Any]:
     }
 
 
+def before_the_kill(cases: Iterable[Case]) -> dict[str, Any]:
+    """The script of histories alone: what befalls each first attempt."""
+    first = BEFORE | UNDER_WAY
+    return {"rules": [{"flow": case.flow_id, "fault": first[case.history]} for case in cases]}
+
+
 def the_faults(cases: Iterable[Case]) -> dict[str, Any]:
     """The script of histories and faults."""
     return {"rules": [rule for case in cases for rule in _rules(case)]}

@@ -32,7 +32,7 @@ ROWS = (
             says_placed("200-under-500", Says(200, request_id=True, status=500)),
             says_placed("200-under-404", Says(200, request_id=True, status=404)),
             says_placed(
-                "200-details-null",
+                "200-request-id-no-details",
                 Says(200, request_id=True, more={"call-details": None}),
             ),
             says_placed("202-request-id", Says(202, "Accepted", request_id=True, status=202)),

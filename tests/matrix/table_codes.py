@@ -5,7 +5,7 @@ Written by hand from that page. Knows nothing of how a verdict is reached.
 
 from __future__ import annotations
 
-from tests.matrix.words import Row, Says, always, once, says, says_once
+from tests.matrix.words import Fault, Row, Rule, Says, always, once, says, says_once
 
 NOWHERE = Says(200)
 """A success that names neither a request nor calls."""
@@ -47,6 +47,18 @@ ROWS = (
         reminted="flow held, then accepted",
         taken_lost="flow held, then accepted",
         taken_kept="flow held, then unconfirmed 201",
+    ),
+    Row(
+        page="the same, and the flow has the security-id of all: hold the account (once only, for "
+        "there is one such account)",
+        faults=(Fault("202-of-the-account", (Rule("code-202"),), 202, own_account=False),),
+        first="account held, then accepted",
+        lost=None,
+        kept=None,
+        failed=None,
+        reminted=None,
+        taken_lost=None,
+        taken_kept=None,
     ),
     Row(
         page="401, 211, 212: definite, hold the account",

@@ -80,8 +80,8 @@ class Row:
     none.
     `accepted` alone has the code that the profile's success has. Three with `/` between are those
     of a, b and c. `flow held, then …`, `account held, then …` and `waits, then …`: nothing ends
-    while the fault lasts, and `…` is the outcome once the provider is well again. None: this cannot
-    happen, because the provider would contradict what it answered before.
+    while the fault lasts, and `…` is the outcome once the provider is well again. None: there
+    is no such case, mostly because the provider would contradict what it answered before.
     """
 
     page: str
