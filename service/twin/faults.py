@@ -160,8 +160,16 @@ class Faults:
         self.script = script
         self._started = started
         self._rng = rng
-        self._rules = [(rule, fault_of(rule)) for rule in script.rules]
-        self._flows = {rule.flow for rule in script.rules if rule.flow is not None}
+        numbered = [(n, rule, fault_of(rule)) for n, rule in enumerate(script.rules)]
+        self._anywhere = [each for each in numbered if each[1].flow is None]
+        """Rules for every flow."""
+        named = {rule.flow for rule in script.rules if rule.flow is not None}
+        rules_of = {flow: list(self._anywhere) for flow in named}
+        for each in numbered:
+            if each[1].flow is not None:
+                rules_of[each[1].flow].append(each)
+        self._rules_of = {flow: sorted(rules, key=_number) for flow, rules in rules_of.items()}
+        """By flow, in the script's order: a script may have rules for thousands."""
         self._requests = 0
         self._of_flow: Counter[str] = Counter()
         self._used: Counter[int] = Counter()
@@ -169,13 +177,15 @@ class Faults:
     def pick(self, flow_id: str | None, attempt: int, now: float) -> tuple[Fault | None, float]:
         """The fault of the request that arrives at `now`, and seconds of delay on top."""
         self._requests += 1
-        if flow_id in self._flows:
+        rules = self._anywhere
+        if flow_id in self._rules_of:
             self._of_flow[flow_id] += 1
+            rules = self._rules_of[flow_id]
         second = now - self._started
         for outage in self.script.outages:
             if _within(outage.from_second, outage.to_second, second):
                 return OUTAGE_FAULTS[outage.answer], 0.0
-        for index, (rule, fault) in enumerate(self._rules):
+        for index, rule, fault in rules:
             if self._holds(index, rule, flow_id, attempt, second):
                 self._used[index] += 1
                 return (None if fault.effect == "none" else fault), rule.delay_seconds
@@ -194,6 +204,10 @@ class Faults:
             and (rule.times is None or self._used[index] < rule.times)
             and (rule.share >= 1.0 or self._rng.random() < rule.share)
         )
+
+
+def _number(numbered: tuple[int, Rule, Fault]) -> int:
+    return numbered[0]
 
 
 def _within(from_second: float, to_second: float | None, second: float) -> bool:

@@ -29,7 +29,7 @@ LANES = 2
 TWIN_STOP_SECONDS_MAX = 5.0
 CONFIG: Sections = {
     "batching": {"linger_seconds": 0.5},
-    "provider": {"concurrency": 256, "calls_per_minute": 30_000},
+    "provider": {"concurrency": 256, "calls_per_minute": 30_000, "timeout_seconds": 5},
     "retry": {
         "attempts_max": 4,
         "backoff_seconds": 0.1,
@@ -38,7 +38,8 @@ CONFIG: Sections = {
     },
     "log": {"level": "info"},
 }
-"""Short waits. Four attempts end a batch before five doubts in a row hold its account."""
+"""Short waits. Four attempts end a batch before five doubts in a row hold its account. A machine
+that is busy still answers in five seconds: a timeout too many is another history."""
 
 
 @dataclass(slots=True)
@@ -198,7 +199,7 @@ async def arena(
 async def _start_twin(stage: Stage, profile: Profile) -> Process:
     """A twin that knows every security-id: each case has its own."""
     refused = [part for rule in REFUSED for part in ("--refuse", rule)]
-    options = ("--profile", profile, "--limit", "30000", *refused)
+    options = ("--profile", profile, "--limit", "30000", "--switch", "drip-seconds=8", *refused)
     log_file = stage.directory / "twin.log"
     return await Process.start("twin", ("twin", "--port", "0", *options), log_file, {})
 

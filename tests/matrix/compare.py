@@ -90,13 +90,18 @@ def wrong_finally(case: Case, seen: Seen) -> str | None:
         (
             wrong
             for letter, word in zip(CALLS, words, strict=True)
-            for wrong in _wrongs(case, letter, word, seen.outcomes[letter])
+            for wrong in _wrongs(case, letter, word, seen)
         ),
         None,
     )
 
 
-def _wrongs(case: Case, letter: str, word: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _wrongs(case: Case, letter: str, word: str, seen: Seen) -> Iterator[str]:
+    outcomes = seen.outcomes[letter]
+    if word.startswith("held"):
+        if outcomes or "flow" not in seen.holds:
+            yield f"call {letter} does not wait for its flow"
+        return
     if len(outcomes) != 1:
         yield f"call {letter} has {len(outcomes)} outcomes"
         return

@@ -82,7 +82,7 @@ ROWS = (
             *always("code-100", "code-214", "code-299", "code-404", "code-999"),
             says("code-negative", Says(-1)),
             says("code-0", Says(0)),
-            says("code-of-30-digits", Says(10**29)),
+            says("code-of-30-digits", Says(raw=f'{{"api-response-code":{10**29}}}')),
             says("999-under-403", Says(999, status=403)),
         ),
         first="account held, then accepted",

@@ -75,13 +75,14 @@ class Fault:
 class Row:
     """One rule of provider-api.md: the faults it speaks of, and what becomes of calls a, b and c.
 
-    An outcome is `accepted` (by the response), `checksum` (accepted, by a 201), or the reason of a
-    dead letter; with the provider's code that it must name: `*` is the fault's, `?` any, no code is
-    none.
-    `accepted` alone has the code that the profile's success has. Three with `/` between are those
-    of a, b and c. `flow held, then …`, `account held, then …` and `waits, then …`: nothing ends
-    while the fault lasts, and `…` is the outcome once the provider is well again. None: there
-    is no such case, mostly because the provider would contradict what it answered before.
+    An outcome is `accepted` (by the response), `checksum` (accepted, by a 201), `held` (none: the
+    call waits because its flow is held), or the reason of a dead letter; with the provider's code
+    that it must name: `*` is the fault's, `?` any, no code is none. `accepted` alone has the code
+    that the profile's success has. Three with `/` between are those of a, b and c.
+
+    `flow held, then …`, `account held, then …` and `waits, then …`: nothing ends while the fault
+    lasts, and `…` is the outcome once the provider is well again. None: there is no such case,
+    mostly because the provider would contradict what it answered before.
     """
 
     page: str
