@@ -26,7 +26,8 @@ SWITCHES = "\n".join(f"  {name}\n      {text}" for name, text in switch_lines())
 
 EPILOG = f"""\b
 Faults are named by effect and moment. What goes wrong: cut (a reset), silence,
-http-NNN (a bare status), redirect, code-NNN (an error in the body), nameless (a
+http-NNN (a bare status), redirect, code-NNN (an error in the body),
+says (word for word, in a script), nameless (a
 success without request-id and call-details). Its body: empty, malformed,
 truncated, huge, wrong-type, wide-text (UTF-16), byte-mark. Its HTTP:
 wrong-length, over-length, bad-chunks, old-http (1.0), no-http, interim (1xx),
@@ -42,6 +43,7 @@ holds decides, seconds count from the script's start:
     - {{fault: code-205, flow: AbCd1234, nth: 3}}
     - {{fault: cut-after, attempt: 1, share: 0.1, from-second: 10, to-second: 20}}
     - {{delay-seconds: 40, times: 2}}
+    - {{fault: says-after, says: {{status: 202, headers: {{}}, body: "{{}}"}}, times: 1}}
   outages:
     - {{answer: "503", from-second: 30, to-second: 35}}    # 503, reset or silence
   switches: {{checksum-at: receipt}}
