@@ -160,6 +160,8 @@ def _notes(lane: dict[str, Any]) -> str:
         notes.append(f"recovering {lane['recovering-batches']} batches")
     if lane["paused-seconds"]:
         notes.append(f"paused for {_seconds(lane['paused-seconds'])}")
+    if lane.get("pause"):
+        notes.append(lane["pause"])
     return ", ".join(notes)
 
 

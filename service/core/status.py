@@ -82,7 +82,9 @@ class LaneStatus:
     flows: tuple[FlowStatus, ...] = ()
     """At most `FLOWS_MAX`, the longest backlog first."""
     paused_seconds: float = 0.0
-    """How long the budget still rests after a 429."""
+    """How long the budget still rests: after a 429, or until the next try to connect."""
+    pause: str | None = None
+    """Why nothing is sent at present, in one line; kept until the provider answers again."""
     recovering_batches: int = 0
     """Batches taken over from an earlier owner that have no outcome yet."""
     checkpoint_bytes: int = 0

@@ -63,7 +63,7 @@ class Loops:
         self._sealer = Sealer(state, flows, clock, rng, gate)
         self._permits = Permits(state, flows, gate)
         trust = Trust(state, self._held, self._released)
-        self._settler = Settler(state, flows, self._sealer, trust, clock, rng)
+        self._settler = Settler(state, flows, self._sealer, trust, world.heard, clock, rng)
         review = Review(state, flows, self._permits, self._sealer, gate, clock, self._release)
         self.sender = Sender(
             state, self._permits, world.provider, clock, review, self._settler.settle, spawn
@@ -84,13 +84,18 @@ class Loops:
         self.parking = Parking(state, self._shelf(state.parked_tp, arrivals), arrivals, gate, ring)
         shelf = self._shelf(state.overflow_tp, arrivals)
         self.overflow = Overflow(state, flows, shelf, arrivals, ring)
-        self.reading = Reading(state, reader, arrivals, self.overflow.make_room, ring)
+        make_room = self.overflow.make_room
+        self.reading = Reading(state, reader, arrivals, make_room, self._count_partitions, ring)
         hooks = Controlled(self._commanded, self.sender.shape_buckets, self._committed)
         self.control = Control(state, new_reader(), gate, trust, hooks)
 
     def _shelf(self, tp: TopicPartition, arrivals: Arrivals) -> Shelf:
         broker, reader = self._world.broker, self._new_reader()
         return Shelf(tp, self._state, broker, reader, arrivals, self._committed)
+
+    async def _count_partitions(self) -> int:
+        survey = await self._world.broker.survey()
+        return survey.partitions.get(self._state.settings.kafka.topics.requests, 0)
 
     # Who tells whom
 

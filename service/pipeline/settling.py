@@ -33,6 +33,7 @@ from service.core.verdicts import (
 from service.pipeline.batch import Batch
 from service.pipeline.endings import with_history
 from service.pipeline.flows import Flows
+from service.pipeline.heard import Heard
 from service.pipeline.judging import fact_of, verdict_on
 from service.pipeline.pacing import Pacing
 from service.pipeline.sealing import Sealer
@@ -58,6 +59,7 @@ class Settler:
         flows: Flows,
         sealer: Sealer,
         trust: Trust,
+        heard: Heard,
         clock: Clock,
         rng: random.Random,
     ) -> None:
@@ -66,6 +68,7 @@ class Settler:
         self._settings = state.settings
         self._sealer = sealer
         self._trust = trust
+        self._heard = heard
         self._clock = clock
         self._pacing = Pacing(state.settings.retry, rng)
         self._sender: Sender
@@ -91,6 +94,7 @@ class Settler:
         self._state.observer.tell(fact_of(batch, answer, verdict, seconds))
         if not isinstance(answer, NotSent):
             self._pacing.reached()
+            self._sender.answered()
         self._apply(batch, verdict)
         if verdict.code in TAKES_CALLS or isinstance(verdict, Accepted | Fates):
             self._search.passed(batch)
@@ -110,7 +114,7 @@ class Settler:
     def _apply(self, batch: Batch, verdict: Verdict) -> None:
         pause = self._pacing.paused(verdict.pause)
         if pause is not None:
-            self._rest(pause)
+            self._sender.rest(pause, f"the provider asks for a pause: {verdict.message}")
         self._trust.learn(batch, verdict)
         match verdict:
             case Accepted() | Fates():
@@ -197,17 +201,17 @@ class Settler:
 
     # Going out again
 
-    def _unreachable(self, batch: Batch) -> None:
+    def _unreachable(self, batch: Batch, message: str) -> None:
         """Not a byte left: nothing is sent for a while, and no attempt is counted."""
         wait = self._pacing.unreachable()
-        self._rest(wait)
+        self._sender.rest(wait, f"the provider cannot be reached: {message}")
         self._told_again(batch, "not_sent", wait)
         self._sender.release(batch)
 
     def _again(self, batch: Batch, verdict: RetrySame) -> None:
         attempt = verdict.attempt
         if attempt is None:
-            self._unreachable(batch)
+            self._unreachable(batch, verdict.message)
             return
         counts = verdict.counts and not self._trust.held(batch)
         hold = verdict.hold or self._trust.doubtful(batch, attempt, verdict.message)
@@ -277,6 +281,7 @@ class Settler:
         self._requeue(batch, wait)
 
     def _note(self, batch: Batch, attempt: Attempt, *, counts: bool) -> None:
+        self._heard.note(batch.id, batch.saved.mint, attempt)
         batch.note(attempt, self._state.now_ms(), counts=counts)
 
     def _requeue(self, batch: Batch, wait_seconds: float) -> None:
@@ -285,11 +290,6 @@ class Settler:
         batch.due = asyncio.get_running_loop().time() + wait_seconds
         self._state.outbox.wanted = True
         self._sender.release(batch)
-
-    def _rest(self, seconds: float) -> None:
-        """Send nothing at all for a while."""
-        until = asyncio.get_running_loop().time() + seconds
-        self._sender.circuit_until = max(self._sender.circuit_until, until)
 
     # What is told
 

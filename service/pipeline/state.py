@@ -99,6 +99,10 @@ class LaneState:
         self._targets = targets
         self._clock = clock
 
+    def owns(self, partition: int) -> bool:
+        """Whether a partition of the requests topic is this lane's."""
+        return partition % self.lanes == self.lane
+
     def index_of(self) -> dict[TopicPartition, int]:
         """Place of each partition in the checkpoint's list; places never change."""
         return {tp: index for index, tp in enumerate(self.ledgers)}

@@ -96,6 +96,7 @@ def _owned(lane: int, state: LaneState, sender: Sender) -> LaneStatus:
         ),
         flows=tuple(FlowStatus(flow_id, calls) for flow_id, calls in longest),
         paused_seconds=max(0.0, sender.circuit_until - now),
+        pause=sender.circuit_reason or None,
         recovering_batches=len(set(map(id, state.recovering.values()))),
         checkpoint_bytes=state.checkpoint_bytes,
     )

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -21,12 +21,17 @@ from service.errors import ConfigurationError
 Effect = Literal[
     "none", "cut", "silence", "empty", "malformed", "truncated", "wrong-length", "drip",
     "redirect", "http", "code", "says",
+    "nameless", "huge", "wrong-type", "wide-text", "byte-mark",
+    "over-length", "bad-chunks", "old-http", "no-http", "interim", "giant-header", "twice",
+    "hang-up", "drip-head",
 ]  # fmt: skip
 Moment = Literal["before", "inside", "after"]
 
+PLAIN: tuple[str, ...] = tuple(name for name in get_args(Effect) if name not in ("http", "code"))
+"""Faults that need no number."""
 FAULT = re.compile(
-    r"(cut|silence|empty|malformed|truncated|wrong-length|drip|redirect|says|none"
-    r"|http-[2-5]\d\d|code-\d{3}|[45]\d\d)(?:-(before|inside|after))?"
+    rf"(?:({'|'.join(PLAIN)})|(http)-([2-5]\d\d)|(code)-(\d{{3}})|([45]\d\d))"
+    r"(?:-(before|inside|after))?"
 )
 EARLY: Mapping[str, Moment] = {
     "http": "before",
@@ -66,14 +71,15 @@ def parse_fault(text: str) -> Fault:
     """`cut-after`, `503`, `http-500-inside`, `code-205`, … Raises ConfigurationError."""
     found = FAULT.fullmatch(text)
     if found is None:
+        names = ", ".join(PLAIN)
         raise ConfigurationError(
-            f"unknown fault {text!r}: expected cut, silence, empty, malformed, truncated,"
-            " wrong-length, drip, redirect, says, http-NNN or code-NNN, then -before, -inside or"
-            " -after"
+            f"unknown fault {text!r}: expected {names}, http-NNN or code-NNN,"
+            " then -before, -inside or -after"
         )
-    name, _, number = found[1].rpartition("-") if found[1][-1].isdigit() else (found[1], "", "0")
-    effect: Any = name or "http"
-    return Fault(effect, int(number), found[2] or EARLY.get(effect, "after"), text)  # type: ignore[arg-type]
+    plain, http, status, code, number, bare, moment = found.groups()
+    effect: Any = plain or code or http or "http"
+    when: Any = moment or EARLY.get(effect, "after")
+    return Fault(effect, int(status or number or bare or "0"), when, text)
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):

@@ -7,44 +7,23 @@ what a world does.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import multiprocessing
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from tests.simulation.runs import run_seeds
 from tests.simulation.world import Report, simulate
 
 FAILURES_SHOWN_MAX = 20
 VIOLATIONS_SHOWN_MAX = 3
-SEEDS_PER_TASK = 10
-GARBAGE_MIN = 50_000
-"""Objects that may come before they are searched for garbage: a few dozen MB."""
 
 
 def replay_command(seed: int) -> str:
     """What shows a failing seed with its full trace."""
     return f"make simulate SEED={seed}"
-
-
-def run_seeds(seeds: Sequence[int], jobs: int) -> Iterator[Report]:
-    """A report of each seed, in their order, over `jobs` processes."""
-    if jobs == 1:
-        _settle_down()
-        yield from map(simulate, seeds)
-        return
-    with multiprocessing.get_context("spawn").Pool(jobs, _settle_down) as pool:
-        yield from pool.imap(simulate, seeds, SEEDS_PER_TASK)
-
-
-def _settle_down() -> None:
-    """The garbage of worlds is plenty; the modules that live on need not be searched for it."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_MIN)
 
 
 def describe(report: Report) -> list[str]:

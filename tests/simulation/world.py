@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.core.facts import Fact
+from service.core.verdicts import Answer
 from service.pipeline.flows import Flows, make_intake
 from service.pipeline.lane import World
 from service.pipeline.replica import Replica
@@ -81,6 +82,7 @@ class SimWorld:
             **dict.fromkeys((names.checkpoints, names.parked, names.overflow), plan.lanes),
         }
         self.requests, self.checkpoints = names.requests, names.checkpoints
+        self.control = names.control
         self.kafka = SimKafka(self.loop, plan.rng("kafka"), partitions, self.wall)
         self.kafka.group.partitions = plan.lanes
         twin = Twin(
@@ -95,6 +97,7 @@ class SimWorld:
         self.kafka.committed = self._committed
         self.internet.launched = self._launched
         self.internet.arrived = self._arrived
+        self.internet.heard = self._heard
 
     def wall(self) -> float:
         """Seconds since the epoch, by a clock that is right."""
@@ -121,7 +124,7 @@ class SimWorld:
 
     def _launched(self, body: bytes, node: Node, twins: int) -> None:
         self.note(node.name, f"POST {hashlib.sha256(body).hexdigest()[:12]}")
-        self.oracle.launched(body, self._owners[node.name], twins=twins)
+        self.oracle.launched(body, self._owners[node.name], self.wall(), twins=twins)
 
     def _arrived(self, wire: Wire, decision: Decision) -> None:
         answer, sha = decision.answer, hashlib.sha256(wire.body).hexdigest()[:12]
@@ -129,6 +132,9 @@ class SimWorld:
         said = f"{answer.delivery} {answer.status} {answer.code} takes [{taken}]"
         self.note("provider", f"from {wire.node.name} {sha}: {said}")
         self.oracle.arrived(wire, decision)
+
+    def _heard(self, body: bytes, node: Node, answer: Answer) -> None:
+        self.oracle.bodies.heard(body, self._owners[node.name], answer)
 
     # Processes
 
