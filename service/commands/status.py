@@ -160,6 +160,10 @@ def _notes(lane: dict[str, Any]) -> str:
         notes.append(f"recovering {lane['recovering-batches']} batches")
     if lane["paused-seconds"]:
         notes.append(f"paused for {_seconds(lane['paused-seconds'])}")
+    if lane["standing"] in {"even", "alone", "silent"}:
+        notes.append(STANDINGS[lane["standing"]])
+    if lane["minutes-until-drained"]:
+        notes.append(f"drained in {_seconds(60 * lane['minutes-until-drained'])}")
     return ", ".join(notes)
 
 

@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from service.core.batching import Batcher
@@ -29,11 +30,13 @@ from service.pipeline.review import Review
 from service.pipeline.sealing import Sealer
 from service.pipeline.sender import Sender
 from service.pipeline.settling import Settler
+from service.pipeline.sharing import Sharing
 from service.pipeline.state import LaneState, Targets
 from service.pipeline.takeover import Taken, count_what_was_sent, take_over
 from service.pipeline.trust import Trust
-from service.pipeline.turns import TurnHooks, Turns
-from service.ports import Broker, Clock, Observer, Provider, Reader, Survey
+from service.pipeline.turns import TurnHooks, Turns, lease_seconds
+from service.pipeline.window import Window
+from service.ports import Broker, Clock, Observer, Provider, Reader, SharedWindow, Survey
 from service.settings import Settings
 
 
@@ -50,6 +53,8 @@ class World:
     owner: str
     intake: Intake
     flows: Flows
+    window: SharedWindow | None = None
+    """With `limit_scope: redis`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class Parts:
     parking: Parking
     control: Control
     sender: Sender
+    window: Window
 
 
 class Lane:
@@ -70,6 +76,7 @@ class Lane:
         self.lane = lane
         self.state: LaneState | None = None
         self.sender: Sender | None = None
+        self.window: Window | None = None
         self._world = world
         self._turns: Turns | None = None
         self._readers: list[Reader] = []
@@ -108,7 +115,7 @@ class Lane:
         except BaseExceptionGroup as group:
             raise first_error(group) from group
         finally:
-            self.state = self.sender = None
+            self.state = self.sender = self.window = None
             if self._turns is not None:
                 await self._turns.close()
             await asyncio.gather(*(each.stop() for each in self._readers))
@@ -161,7 +168,7 @@ class Lane:
             send_after = await self._first_turn(taken, parts.turns)
             await parts.control.catch_up()
             state, predecessor = taken.state, taken.predecessor
-            self.state, self.sender = state, parts.sender
+            self.state, self.sender, self.window = state, parts.sender, parts.window
             was_released = predecessor is not None and predecessor.released
             self._tell("owned", len(state.open), was_released=was_released)
             turning = group.create_task(parts.turns.run())
@@ -169,6 +176,7 @@ class Lane:
                 group.create_task(parts.reading.run()),
                 group.create_task(parts.parking.run()),
                 group.create_task(parts.control.run()),
+                group.create_task(parts.window.run(parts.turns)),
                 group.create_task(parts.sender.run(parts.turns, send_after)),
             ]
             await self._stop.wait()
@@ -180,6 +188,7 @@ class Lane:
         gate = Gate(state, world.flows, world.clock)
         sealer = Sealer(state, world.flows, world.clock, world.rng, gate)
         permits = Permits(state, world.flows, gate)
+        window = self._make_window(state, predecessor)
 
         def held(flow_id: str) -> None:
             gate.again(flow_id)
@@ -214,7 +223,9 @@ class Lane:
         trust = Trust(state, held, released)
         settler = Settler(state, world.flows, sealer, trust, world.clock, world.rng)
         review = Review(state, world.flows, permits, sealer, gate, world.clock, release)
-        sender = Sender(state, permits, world.provider, world.clock, review, settler.settle, spawn)
+        sender = Sender(
+            state, permits, window, world.provider, world.clock, review, settler.settle, spawn
+        )
         turns = self._turns = Turns(
             state,
             world.broker,
@@ -241,9 +252,19 @@ class Lane:
             changed=turns.bell.ring,
             committed=lambda: turns.committed,
         )
-        hooks = Controlled(commanded, sender.shape_buckets, lambda: turns.committed)
+        hooks = Controlled(commanded, window.shape, lambda: turns.committed)
         control = Control(state, self._reader(), gate, trust, hooks)
-        return Parts(turns, reading, parking, control, sender)
+        return Parts(turns, reading, parking, control, sender, window)
+
+    def _make_window(self, state: LaneState, predecessor: Checkpoint | None) -> Window:
+        world = self._world
+        if world.window is None:
+            return Window(state)
+        lease = lease_seconds(state.settings.kafka.session_timeout_seconds)
+        if predecessor is not None:
+            lease = max(lease, predecessor.lease_seconds)
+        owns = partial(world.broker.owns, self.lane)
+        return Sharing(state, world.window, world.clock, owns, lease)
 
     def _reader(self) -> Reader:
         reader = self._world.broker.reader()
@@ -304,6 +325,7 @@ class Lane:
         for task in others:
             task.cancel()
         all_landed = await parts.sender.drain(self._drain_seconds)
+        await parts.window.close()
         parts.turns.stop()
         await turning
         parts.sender.unseal()

@@ -211,7 +211,7 @@ class Settler:
         """Not a byte left: nothing is sent for a while, and no attempt is counted."""
         self._unreached += 1
         wait = self._backoff(self._unreached)
-        self._rest(wait)
+        self._sender.rest(wait)
         self._told_again(batch, "not_sent", wait)
         self._sender.release(batch)
 
@@ -306,11 +306,8 @@ class Settler:
     def _pause(self, pause: Pause) -> None:
         """The provider asks the whole budget to rest."""
         self._paused = self._paused + 1 if pause.seconds is None else 0
-        self._rest(self._backoff(self._paused) if pause.seconds is None else pause.seconds)
-
-    def _rest(self, seconds: float) -> None:
-        until = asyncio.get_running_loop().time() + seconds
-        self._sender.circuit_until = max(self._sender.circuit_until, until)
+        wait = self._backoff(self._paused) if pause.seconds is None else pause.seconds
+        self._sender.pause(wait)
 
     # What is told
 
