@@ -27,8 +27,7 @@ from service.core.shared import (
 from service.errors import BrokerUnavailable, WindowUnavailable
 from service.pipeline.bell import Bell
 from service.pipeline.state import LaneState
-from service.pipeline.turns import Turns
-from service.pipeline.window import Grant, Window, loop_time
+from service.pipeline.window import Grant, Lease, Window, loop_time
 from service.ports import Clock, SharedWindow
 
 RENEW_SECONDS = 3.0
@@ -97,20 +96,20 @@ class Sharing(Window):
 
     # Staying registered
 
-    async def run(self, turns: Turns) -> None:
+    async def run(self, lease: Lease) -> None:
         """See `Window.run`."""
         while True:
             if self._heard is None:
                 # A registration must say until when it may be made, by the window's own clock.
                 await self._exchange()
             if self._heard is not None:
-                await self._exchange(join=await self._join(turns))
+                await self._exchange(join=await self._join(lease))
             self._tell()
             await self._renew.wait(RENEW_SECONDS)
 
-    async def _join(self, turns: Turns) -> Join:
+    async def _join(self, lease: Lease) -> Join:
         join = self._standing.join(loop_time())
-        if join is Join.NO or turns.leased():
+        if join is Join.NO or lease.leased():
             return join
         try:
             async with asyncio.timeout(OWNERSHIP_SECONDS_MAX):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiolimiter import AsyncLimiter
 
@@ -15,7 +16,6 @@ from service.core.rate import Wait
 from service.core.shared import Place
 from service.pipeline.bell import Bell
 from service.pipeline.state import LaneState
-from service.pipeline.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,18 @@ class Grant:
     """In the lane's own guard."""
     place: Place | None
     """In the shared window, if that gave it."""
+
+
+class Lease(Protocol):
+    """Whether the lane still is this process's to send for."""
+
+    def leased(self) -> bool:
+        """Whether a send may start now."""
+        ...
+
+    async def lease(self) -> None:
+        """Return when a send may start."""
+        ...
 
 
 class Window:
@@ -54,7 +66,7 @@ class Window:
         await self._calls_bucket.acquire(2 * self._calls_max)
         await self._requests_bucket.acquire(2)
 
-    async def run(self, turns: Turns) -> None:
+    async def run(self, lease: Lease) -> None:
         """What goes on beside the sends, until cancelled; nothing here."""
 
     def has_room(self, calls: int, requests: int, now: float) -> bool:
@@ -66,20 +78,20 @@ class Window:
     def _bucket_has(self, calls: int) -> bool:
         return self._calls_bucket.has_capacity(min(calls, 2 * self._calls_max))
 
-    async def ask(self, calls: int, turns: Turns) -> Grant:
+    async def ask(self, calls: int, lease: Lease) -> Grant:
         """Wait until a request with so many calls may start, with the lease asked last."""
-        await turns.lease()
+        await lease.lease()
         await self._calls_bucket.acquire(min(calls, 2 * self._calls_max))
         await self._requests_bucket.acquire()
         while True:
             match await self._try(calls):
                 case Wait(seconds):
                     await self._changed.wait(seconds)
-                case Grant() as grant if turns.leased():
+                case Grant() as grant if lease.leased():
                     return grant
                 case Grant() as grant:
                     self.give_back(grant)
-                    await turns.lease()
+                    await lease.lease()
 
     async def _try(self, calls: int) -> Grant | Wait:
         return self._own_grant(calls)
