@@ -23,12 +23,12 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka demo check test chaos simulate bench format lock clean
+.PHONY: help setup venv kafka redis demo check test chaos simulate bench format lock clean
 
 help: ## lists the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 14
 
-setup: venv kafka ## makes .venv, and fetches Kafka unless KAFKA_BOOTSTRAP names a broker
+setup: venv kafka redis ## makes .venv, and fetches Kafka unless KAFKA_BOOTSTRAP names a broker
 
 venv: $(STAMP)
 
@@ -40,6 +40,9 @@ ifndef KAFKA_BOOTSTRAP
 	@scripts/need.sh java=openjdk-17-jre-headless mvn=maven
 	@$(PY) -m service.demo.kafka_jars >/dev/null
 endif
+
+redis:
+	@scripts/need.sh redis-server=redis-server
 
 demo: setup ## runs everything on one machine: EVENTS=10000, more options in ARGS
 	@$(BIN)/call-dispatcher demo --events $(EVENTS) $(ARGS)

@@ -82,7 +82,8 @@ if rest_ms > 0 then set('rest', math.max(get('rest'), now + rest_ms)) end
 local function wait_for(more_calls, more_requests)
   local left_calls, left_requests = all_calls, all_requests
   for step = at, far do
-    if left_calls + more_calls <= calls_max and left_requests + more_requests <= requests_max
+    if left_requests == 0
+      or left_calls + more_calls <= calls_max and left_requests + more_requests <= requests_max
     then return math.max(0, (step - 1) * step_ms - now) end
     local name = whole(step)
     local requests = get('r' .. name)

@@ -1,7 +1,7 @@
 """A world of lanes that only send: the real way to a grant, against a provider that counts.
 
-Kafka is left out, so that minutes of a busy limit take seconds. Lanes are busy or idle, their owners
-are killed, replaced and go on as zombies for as long as their lease lasts; Redis fails as
+Kafka is left out, so that minutes of a busy limit take seconds. Lanes are busy or idle, their
+owners are killed, replaced and go on as zombies for as long as their lease lasts; Redis fails as
 shared.py says. Knows nothing of what a request holds.
 """
 
@@ -115,10 +115,11 @@ class LimitWorld:
         self._rng = random.Random(f"{seed}/world")
         self._seed = seed
         self._settings = self._configured()
-        
+
         self._calls, self._requests = SlidingWindow(), SlidingWindow()
         self._owners: dict[int, Owner] = {}
         self._nodes: list[Node] = []
+        self._lives: list[asyncio.Task[None]] = []
 
     def _configured(self) -> Settings:
         course = self.course
@@ -161,7 +162,8 @@ class LimitWorld:
         self._nodes.append(node)
         context = contextvars.Context()
         context.run(NODE.set, node)
-        self.loop.create_task(self._live(lane, node, before), context=context)
+        life = self._live(lane, node, before)
+        self._lives.append(self.loop.create_task(life, context=context))
 
     async def _live(self, lane: int, node: Node, before: Owner | None) -> None:
         state = self._state(lane)
@@ -214,7 +216,9 @@ class LimitWorld:
                 await asyncio.sleep(rng.random() * IDLE_SECONDS_MAX)
                 if not always:
                     continue
-            calls = self.course.calls_max if self.course.busy else rng.randint(1, self.course.calls_max)
+            calls = (
+                self.course.calls_max if self.course.busy else rng.randint(1, self.course.calls_max)
+            )
             grant = await owner.window.ask(calls, owner.lease)
             if rng.random() < 0.02 and self.course.busy is None:
                 owner.window.give_back(grant)
