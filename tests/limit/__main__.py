@@ -24,6 +24,9 @@ USED_RATIO_MIN = 0.98
 SCOPES = ("lane", "redis")
 LANES = (1, 2, 4)
 
+Found = dict[tuple[str, int], Figures]
+"""By scope and number of lanes."""
+
 
 async def measure(
     runs: Sequence[tuple[str, int]], minutes: float
