@@ -50,7 +50,7 @@ def _show(found: Found) -> None:
         table.add_column(name.replace("_", " "), justify="right")
     for (scope, lanes), figures in found.items():
         table.add_row(scope, str(lanes), *(str(value) for value in asdict(figures).values()))
-    Console(highlight=False).print(table)
+    Console(highlight=False, soft_wrap=True).print(table)
 
 
 def _say(text: str) -> None:

@@ -22,7 +22,8 @@ from service.demo.evidence import TwinPages
 from service.demo.stage import Dispatcher, Stage
 from service.twin.ledger import RequestSeen, Summary
 from tests.chaos.proxy import Link
-from tests.support.redis import redis_server
+from tests.support.dispatcher import the_lane
+from tests.support.redis import RedisServer, redis_server
 
 LIMIT = 30_000
 FLOWS = 12
@@ -35,6 +36,10 @@ TIMEOUT_SECONDS = 30.0
 SESSION_SECONDS = 10.0
 STANDSTILL_SECONDS_MAX = 240.0
 """For sending to go on: a takeover, or a new window in Redis, which is full at first."""
+LANES_THAT_LOSE_REDIS = 2
+"""A run with so many goes on with what befalls Redis: ten minutes more."""
+CUT_SECONDS = 150.0
+"""Longer than a lane is silent before it goes on alone."""
 POLL_SECONDS = 0.5
 QUICK = {"latency-ms-min": 10, "latency-ms-max": 90}
 SLOW = {"latency-ms-min": 1, "latency-ms-max": 5000}
@@ -53,6 +58,7 @@ class Course:
     plain_to: float = 0.0
     killed_at: float = 0.0
     stopped_at: float = 0.0
+    failing_from: float = 0.0
     requests: list[RequestSeen] = field(default_factory=list)
     summary: Summary | None = None
     logs: list[str] = field(default_factory=list)
@@ -72,19 +78,19 @@ class Run:
         self._bootstrap = bootstrap
         self._tell = tell
         self._link = Link()
+        self._redis: RedisServer | None = None
+        self._to_redis: list[Link] = []
+        """Each process's way to Redis."""
         self._running: list[Dispatcher] = []
         self._started: list[Dispatcher] = []
-        self._more: dict[str, dict[str, Any]] = {}
 
     async def run(self) -> Course:
         """Play it."""
         async with AsyncExitStack() as exits:
             stage = await exits.enter_async_context(Stage("limit"))
             stage.bootstrap = self._bootstrap
-            redis_url = None
             if self._scope == "redis":
-                redis_url = (await exits.enter_async_context(redis_server())).url
-            self._more = self._configured(redis_url)
+                self._redis = await exits.enter_async_context(redis_server())
             url = await stage.start_twin("--limit", str(LIMIT), "--latency-ms", "10-90")
             twin = await exits.enter_async_context(TwinPages(url))
             await self._link.start()
@@ -100,16 +106,21 @@ class Run:
             self.course.summary = await twin.summary()
             for dispatcher in self._running:
                 await dispatcher.stop()
+            await asyncio.gather(*(link.stop() for link in self._to_redis))
             self.course.logs = [each.process.log_file.read_text() for each in self._started]
         return self.course
 
-    def _configured(self, redis_url: str | None) -> dict[str, dict[str, Any]]:
+    async def _configured(self) -> dict[str, dict[str, Any]]:
         provider: dict[str, Any] = {
             "calls_per_minute": LIMIT,
             "timeout_seconds": TIMEOUT_SECONDS,
             "limit_scope": self._scope,
-            "redis_url": redis_url,
         }
+        if self._redis is not None:
+            link = Link(self._redis.port)
+            await link.start()
+            self._to_redis.append(link)
+            provider["redis_url"] = f"redis://127.0.0.1:{link.port}/0"
         return {
             "kafka": {"session_timeout_seconds": SESSION_SECONDS},
             "provider": provider,
@@ -121,6 +132,8 @@ class Run:
         """Lanes, and more events than the limit lets through meanwhile."""
         topics = stage.names.topics
         seconds = SETTLE_SECONDS + self._plain_seconds + 6 * STRETCH_SECONDS
+        if self._breaks_redis:
+            seconds += 2 * CUT_SECONDS + 4 * STRETCH_SECONDS
         events = int(LIMIT / 60 * (seconds + 60.0))
         plans = [NewTopicPlan(topics["requests"], PARTITIONS)]
         settings = {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"}
@@ -134,7 +147,7 @@ class Run:
 
     async def _start(self, stage: Stage, url: str) -> None:
         name = f"dispatcher-{len(self._started)}"
-        dispatcher = await stage.start_dispatcher(url, self._more, name=name)
+        dispatcher = await stage.start_dispatcher(url, await self._configured(), name=name)
         self._running.append(dispatcher)
         self._started.append(dispatcher)
 
@@ -147,20 +160,22 @@ class Run:
         await asyncio.sleep(self._plain_seconds)
         course.plain_to = time.time()
         self._tell("kill -9")
+        owner = await self._owner()
         course.killed_at = time.time()
-        await self._kill(await self._owner())
+        await self._kill(owner)
         await self._sends(twin)
         await self._start(stage, url)
         await asyncio.sleep(STRETCH_SECONDS)
         self._tell("SIGTERM")
-        course.stopped_at = time.time()
         owner = await self._owner()
+        course.stopped_at = time.time()
         self._running.remove(owner)
         await owner.stop()
         await self._sends(twin)
         await self._start(stage, url)
         await asyncio.sleep(STRETCH_SECONDS / 2)
         self._tell("failing answers")
+        course.failing_from = time.time()
         await twin.program({"rules": FAILING, "switches": QUICK})
         await asyncio.sleep(STRETCH_SECONDS)
         self._tell("answers after 1 ms to 5 s")
@@ -172,14 +187,42 @@ class Run:
         await asyncio.sleep(STALL_SECONDS)
         self._link.release()
         await asyncio.sleep(STRETCH_SECONDS)
+        if self._breaks_redis:
+            await self._break_redis(twin)
+
+    @property
+    def _breaks_redis(self) -> bool:
+        return self._redis is not None and self._lanes == LANES_THAT_LOSE_REDIS
+
+    async def _break_redis(self, twin: TwinPages) -> None:
+        assert self._redis is not None
+        owners = [self._started.index(dispatcher) for dispatcher in self._running]
+        for what, links in (("one lane", owners[:1]), ("all lanes", owners)):
+            self._tell(f"{what} cut off from Redis for {CUT_SECONDS:.0f} s")
+            for number in links:
+                self._to_redis[number].stall("both", late=False)
+            await asyncio.sleep(CUT_SECONDS)
+            for number in links:
+                self._to_redis[number].release()
+            await asyncio.sleep(STRETCH_SECONDS)
+        self._tell("FLUSHALL")
+        await self._redis.flush()
+        await asyncio.sleep(1.0)
+        await self._sends(twin)
+        await asyncio.sleep(STRETCH_SECONDS)
+        self._tell("kill -9 of Redis, back after 5 s")
+        await self._redis.kill()
+        await asyncio.sleep(5.0)
+        await self._redis.start()
+        await self._sends(twin)
+        await asyncio.sleep(STRETCH_SECONDS)
 
     async def _owner(self) -> Dispatcher:
         """Who has a lane, the longest-running first."""
         for dispatcher in self._running:
-            text = dispatcher.process.log_file.read_text()
-            if '"event":"lane_owned"' in text.replace(" ", ""):
+            if await the_lane(dispatcher):
                 return dispatcher
-        return self._running[0]
+        raise AssertionError("nobody owns a lane")
 
     async def _kill(self, dispatcher: Dispatcher) -> None:
         self._running.remove(dispatcher)

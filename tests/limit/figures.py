@@ -49,8 +49,8 @@ def figures_of(course: Course) -> Figures:
         requests_per_sliding_minute_max=course.summary.requests_per_sliding_minute_max,
         windows_above_limit=course.summary.windows_above_limit,
         arrivals_after_timeout=_late(course),
-        handover_seconds=round(_gap(course, course.stopped_at), 1),
-        takeover_seconds=round(_gap(course, course.killed_at), 1),
+        handover_seconds=round(_gap(course, course.stopped_at, course.failing_from), 1),
+        takeover_seconds=round(_gap(course, course.killed_at, course.stopped_at), 1),
         calls_per_request=round(calls / max(1, len(plain)), 1),
     )
 
@@ -66,10 +66,10 @@ def worst(all_figures: Sequence[Figures]) -> Figures:
     )
 
 
-def _gap(course: Course, at: float) -> float:
-    """The longest time without an arrival that ends within a takeover's time after `at`."""
-    times = [r.at for r in course.requests if at - 2.0 < r.at < at + 120.0]
-    return max((b - a for a, b in pairwise(times) if b > at), default=0.0)
+def _gap(course: Course, since: float, until: float) -> float:
+    """The longest time without an arrival that ends between these."""
+    times = [r.at for r in course.requests if since - 2.0 < r.at < until]
+    return max((b - a for a, b in pairwise(times) if b > since), default=0.0)
 
 
 def _late(course: Course) -> int:
