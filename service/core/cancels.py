@@ -6,7 +6,7 @@ lies; it is over when every position has passed what it speaks of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -62,29 +62,38 @@ class Cancels:
                 return cancel
         return None
 
-    def drop_passed(self, positions: Mapping[tuple[str, int], int]) -> bool:
+    def drop_passed(
+        self, positions: Mapping[tuple[str, int], int], mine: Callable[[int], bool]
+    ) -> bool:
         """Forget what all positions have passed; True if something was.
 
-        `positions` are of all partitions that are this lane's, by (topic, partition).
+        Args:
+            positions: of this lane, by (topic, partition).
+            mine: whether a partition of the requests is this lane's. It may be so although it has
+                no position yet: a partition that was just added is noticed late.
         """
         before = len(self.states())
         for flow_id, cancels in list(self._of.items()):
-            left = [
-                cancel
-                for cancel in cancels
-                if not cancel.aside_ends
-                or any(
-                    offset < self._end_of(cancel, topic, partition)
-                    for (topic, partition), offset in positions.items()
-                )
-            ]
+            left = [one for one in cancels if not self._is_passed(one, positions, mine)]
             if left:
                 self._of[flow_id] = left
             else:
                 del self._of[flow_id]
         return len(self.states()) < before
 
-    def _end_of(self, cancel: Cancel, topic: str, partition: int) -> int:
-        if topic == self._requests:
-            return cancel.ends.get(partition, 0)
-        return cancel.aside_ends.get(topic, 0)
+    def _is_passed(
+        self,
+        cancel: Cancel,
+        positions: Mapping[tuple[str, int], int],
+        mine: Callable[[int], bool],
+    ) -> bool:
+        if not cancel.aside_ends:
+            return False
+        requests = all(
+            positions.get((self._requests, partition), 0) >= end
+            for partition, end in cancel.ends.items()
+            if mine(partition)
+        )
+        return requests and all(
+            offset >= cancel.aside_ends.get(topic, 0) for (topic, _), offset in positions.items()
+        )

@@ -179,7 +179,7 @@ class Control:
             self._unbounded = [each for each in self._unbounded if each[0] not in due]
             state.outbox.wanted = True
         positions = {tp: ledger.position for tp, ledger in state.ledgers.items()}
-        if state.cancels and state.cancels.drop_passed(positions):
+        if state.cancels and state.cancels.drop_passed(positions, state.owns):
             state.outbox.wanted = True
         if due or state.outbox.wanted:
             self._hooks.changed()

@@ -13,13 +13,12 @@ import msgspec
 
 from service.core.aside import Why, held_ms, note_of
 from service.core.calls import Call
-from service.core.cancels import Cancel
 from service.core.codec import start_time_in
 from service.core.holds import HoldState
 from service.core.hours import opens_at
-from service.core.outcomes import Failure
 from service.core.times import epoch_seconds
 from service.pipeline.batch import Batch
+from service.pipeline.endings import cancelled, exhausted
 from service.pipeline.flows import Flows
 from service.pipeline.state import LaneState
 from service.ports import Clock
@@ -133,30 +132,4 @@ class Gate:
 def _with_history(call: Call, batch: Batch) -> Call:
     return msgspec.structs.replace(
         call, attempts=batch.attempts_made, first_failed_ms=batch.saved.first_failed_ms
-    )
-
-
-def cancelled(cancel: Cancel, now_ms: int, call: Call) -> Failure:
-    """Of calls that an operator does not want to be sent."""
-    why = f": {cancel.reason}" if cancel.reason else ""
-    return Failure(
-        "cancelled",
-        f"cancelled by an operator before it was sent (command {cancel.id}){why}",
-        now_ms,
-        flow_id=cancel.flow_id,
-        attempts=call.attempts,
-        first_failed_ms=call.first_failed_ms,
-    )
-
-
-def exhausted(hold: HoldState, now_ms: int, call: Call) -> Failure:
-    """Of calls whose flow was held for too long."""
-    return Failure(
-        "exhausted",
-        f"its flow was held for retry.park_max_seconds; {hold.reason}",
-        now_ms,
-        hold.code,
-        flow_id=call.flow_id,
-        attempts=call.attempts,
-        first_failed_ms=call.first_failed_ms,
     )

@@ -18,6 +18,7 @@ from service.pipeline.overflow import Overflow
 from service.pipeline.parking import Parking
 from service.pipeline.permits import Permits
 from service.pipeline.reading import Reading
+from service.pipeline.replays import Replays
 from service.pipeline.review import Review
 from service.pipeline.sealing import Sealer
 from service.pipeline.sender import Sender
@@ -25,6 +26,7 @@ from service.pipeline.settling import Settler
 from service.pipeline.shelf import Shelf
 from service.pipeline.trust import Trust
 from service.pipeline.turns import TurnHooks, Turns
+from service.pipeline.window import Window
 from service.ports import Reader, TopicPartition
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Loops:
         self,
         taken: Taken,
         world: World,
+        window: Window,
         reader: Reader,
         new_reader: Callable[[], Reader],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
@@ -48,6 +51,7 @@ class Loops:
         Args:
             taken: the lane's state, its producer, and whom it was taken over from.
             world: what the process has.
+            window: the limit as this lane sees it.
             reader: reads the requests, and stands at their positions.
             new_reader: makes one more.
             spawn: starts a task that ends with the lane.
@@ -62,10 +66,12 @@ class Loops:
         self._sealer = Sealer(state, flows, clock, rng, gate)
         self._permits = Permits(state, flows, gate)
         trust = Trust(state, self._held, self._released)
-        self._settler = Settler(state, flows, self._sealer, trust, clock, rng)
+        self._settler = Settler(state, flows, self._sealer, trust, world.heard, clock, rng)
         review = Review(state, flows, self._permits, self._sealer, gate, clock, self._release)
+        self.window = window
+        settle = self._settler.settle
         self.sender = Sender(
-            state, self._permits, world.provider, clock, review, self._settler.settle, spawn
+            state, self._permits, window, world.provider, clock, review, settle, spawn
         )
         self.turns = Turns(
             state,
@@ -78,17 +84,23 @@ class Loops:
         )
         self._settler.connect(self.sender, self.turns)
         ring = self.turns.bell.ring
-        arrivals = Arrivals(state, world.intake, self._sealer, gate, self._recovered)
+        replays = Replays(state, new_reader)
+        arrivals = Arrivals(state, world.intake, self._sealer, gate, replays, self._recovered)
         self.parking = Parking(state, self._shelf(state.parked_tp, arrivals), arrivals, gate, ring)
         shelf = self._shelf(state.overflow_tp, arrivals)
         self.overflow = Overflow(state, flows, shelf, arrivals, ring)
-        self.reading = Reading(state, reader, arrivals, self.overflow.make_room, ring)
-        hooks = Controlled(self._commanded, self.sender.shape_buckets, self._committed)
+        make_room = self.overflow.make_room
+        self.reading = Reading(state, reader, arrivals, make_room, self._count_partitions, ring)
+        hooks = Controlled(self._commanded, window.shape, self._committed)
         self.control = Control(state, new_reader(), gate, trust, hooks)
 
     def _shelf(self, tp: TopicPartition, arrivals: Arrivals) -> Shelf:
         broker, reader = self._world.broker, self._new_reader()
         return Shelf(tp, self._state, broker, reader, arrivals, self._committed)
+
+    async def _count_partitions(self) -> int:
+        survey = await self._world.broker.survey()
+        return survey.partitions.get(self._state.settings.kafka.topics.requests, 0)
 
     # Who tells whom
 

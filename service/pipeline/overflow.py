@@ -144,13 +144,15 @@ class Overflow:
             empty = 0 if records or others else empty + 1
             for record in records:
                 if self._takes(record):
-                    self._arrivals.admit([record])
+                    await self._arrivals.admit([record])
                 else:
                     passed_over[record.note.flow_id] += 1
             self._changed()
             await asyncio.sleep(0)
-        # What was spilled meanwhile may be counted twice; the next pass knows better.
-        self._unread = passed_over + self._spilled
+        # What was spilled meanwhile may be counted twice; the next pass knows better. What a slow
+        # broker did not show must not be forgotten.
+        seen = passed_over + self._spilled
+        self._unread = seen if seen.total() >= self._shelf.counts.unread else None
 
     def _takes(self, record: Aside) -> bool:
         state, flow_id = self._state, record.note.flow_id

@@ -131,7 +131,7 @@ class Parking:
     async def _read(self, records_max: int) -> int:
         """Returns how many records that wait were read, or found to be gone."""
         wanted, others = await self._shelf.read(records_max, FETCH_SECONDS)
-        self._arrivals.admit(wanted)
+        await self._arrivals.admit(wanted)
         if wanted or others:
             self._changed()
         return len(wanted) + others

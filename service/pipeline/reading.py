@@ -7,7 +7,7 @@ Kafka keeps the rest.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from service.core.facts import EventsRead, Trouble
 from service.core.offsets import CHUNK
@@ -27,6 +27,8 @@ far apart, and each stretch with an open offset costs a map."""
 MAPS_MIN = 16
 """Maps that a ledger may have whatever the window."""
 TROUBLE_SECONDS = 1.0
+COUNT_SECONDS = 5.0
+"""Between two looks for new partitions, of a lane that has none."""
 
 
 class Reading:
@@ -38,6 +40,7 @@ class Reading:
         reader: Reader,
         arrivals: Arrivals,
         make_room: Callable[[], bool],
+        count: Callable[[], Awaitable[int]],
         changed: Callable[[], None],
     ) -> None:
         """Nothing is read yet.
@@ -47,6 +50,7 @@ class Reading:
             reader: for this loop alone.
             arrivals: takes what was read.
             make_room: asked when the window is full; True if it is less so.
+            count: asks the broker how many partitions the requests topic has.
             changed: wakes the turns.
         """
         self.bell = Bell()
@@ -54,6 +58,8 @@ class Reading:
         self._reader = reader
         self._arrivals = arrivals
         self._make_room = make_room
+        self._count = count
+        self._counted_at = float("-inf")
         self._changed = changed
         self._partitions = 0
         """Of the requests topic, when they were last looked at."""
@@ -89,7 +95,7 @@ class Reading:
             return
         for tp, records in batches.items():
             wanted = self._arrivals.take(tp, records, self._reader.known_end(tp))
-            self._arrivals.admit(wanted)
+            await self._arrivals.admit(wanted)
             self._state.observer.tell(EventsRead(tp, len(wanted)))
 
     def _wanted(self) -> tuple[Collection[TopicPartition], int]:
@@ -126,7 +132,12 @@ class Reading:
         state = self._state
         topic = state.settings.kafka.topics.requests
         count = self._reader.partition_count(topic)
-        if count == self._partitions:
+        now = asyncio.get_running_loop().time()
+        if state.aside.keys() == state.ledgers.keys() and now > self._counted_at + COUNT_SECONDS:
+            # A client that reads nothing of a topic hears no news of it.
+            self._counted_at = now
+            count = await self._count()
+        if count <= self._partitions:
             return
         fresh = [
             (topic, partition)

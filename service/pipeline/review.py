@@ -15,10 +15,11 @@ from service.core.holds import HoldState
 from service.core.outcomes import Failure
 from service.core.times import day_of
 from service.pipeline.batch import Batch
+from service.pipeline.endings import cancelled, exhausted, with_history
 from service.pipeline.flows import Flows
-from service.pipeline.gate import Gate, cancelled, exhausted
+from service.pipeline.gate import Gate
 from service.pipeline.permits import Permits
-from service.pipeline.sealing import Sealer, with_history
+from service.pipeline.sealing import Sealer
 from service.pipeline.state import LaneState
 from service.ports import Clock
 

@@ -13,7 +13,8 @@ from service.errors import RecordsGone
 from service.pipeline.arrivals import Arrivals
 
 if TYPE_CHECKING:
-    from service.pipeline.state import LaneState, SetAside
+    from service.pipeline.outbox import SetAside
+    from service.pipeline.state import LaneState
     from service.ports import Broker, Reader, TopicPartition
 
 DELETE_RECORDS_MIN = 1000

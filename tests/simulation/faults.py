@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tests.simulation.operators import Operators
 from tests.simulation.plan import reconfigured
 
 if TYPE_CHECKING:
@@ -19,11 +20,14 @@ STEPS_TO_CRASH_MAX = 80
 """A crash comes up to so many callbacks after its time, so at any await."""
 STORM_SECONDS = 4.0
 """Between the crashes of a storm."""
+COMMIT_SECONDS_MAX = 15.0
+"""After this a client gives up a commit that is not answered."""
 
 
 def schedule(world: SimWorld) -> None:
     """Put all faults of the plan into the world's time."""
     Faults(world).schedule()
+    Operators(world).schedule()
 
 
 class Faults:
@@ -45,6 +49,7 @@ class Faults:
             "restart": (3, self._restart),
             "reconfigure": (3, self._reconfigure),
             "clock": (3, self._clock),
+            "return": (1, self._return),
             "outage": (2, self._outage),
             "partition": (3, self._partition),
             "deaf": (5, self._deaf),
@@ -60,9 +65,9 @@ class Faults:
                 for at in times:
                     self._world.loop.after(at, self._unless_calm, act, chance)
 
-    def _unless_calm(self, act: Callable[[random.Random], None], rng: random.Random) -> None:
+    def _unless_calm(self, act: Callable[..., None], *args: Any) -> None:
         if not self._world.calm:
-            act(rng)
+            act(*args)
 
     # Processes
 
@@ -112,6 +117,24 @@ class Faults:
             self._world.note(process.node.name, "goes on")
             self._world.loop.resume(process.node, slept_seconds)
 
+    def _return(self, rng: random.Random) -> None:
+        """Owners lose Kafka; their successors come, work and die before they are back."""
+        world = self._world
+        owners = [
+            s for s in world.slots if s.process and s.process.replica and s.process.replica.lanes
+        ]
+        if not owners:
+            return
+        away, seconds = rng.choice(owners), COMMIT_SECONDS_MAX + 3 * self._session_seconds
+        for slot in world.slots:
+            if slot is away:
+                self._cut_off(slot, seconds)
+            else:
+                until_dead = seconds - 1.5 * self._session_seconds
+                world.loop.after(
+                    until_dead, self._unless_calm, world.kill, slot, 2 * self._session_seconds
+                )
+
     def _restart(self, rng: random.Random) -> None:
         self._world.stop(rng.choice(self._world.slots))
 
@@ -147,13 +170,15 @@ class Faults:
     def _partition(self, rng: random.Random) -> None:
         """A process cannot reach Kafka, though the provider it can."""
         seconds = self._session_seconds * rng.choice((0.5, 1.5, 4.0)) * rng.random()
+        self._cut_off(rng.choice(self._world.slots), seconds)
 
+    def _cut_off(self, slot: Slot, seconds: float) -> None:
         def cut(process: Process) -> None:
             self._world.note(process.node.name, f"is cut off from Kafka for {seconds:.3f} s")
             process.link.up = False
             self._world.loop.after(seconds, lambda: setattr(process.link, "up", True))
 
-        self._world.in_process(rng.choice(self._world.slots), cut)
+        self._world.in_process(slot, cut)
 
     def _deaf(self, rng: random.Random) -> None:
         """A process's heartbeats fail while its commits work."""

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from service.core.facts import Fact
+from service.core.verdicts import Answer
 from service.pipeline.flows import Flows, make_intake
 from service.pipeline.lane import World
 from service.pipeline.replica import Replica
@@ -27,9 +29,10 @@ from tests.simulation.link import Link, Weather
 from tests.simulation.log import Transaction
 from tests.simulation.loop import NODE, Node, Stuck, VirtualLoop
 from tests.simulation.oracle import Oracle
-from tests.simulation.plan import SECURITY_IDS, Plan, draw
+from tests.simulation.plan import SECURITY_IDS, Plan, draw, share_limit
 from tests.simulation.process import Process, SimClock, Slot, Tracer
 from tests.simulation.provider import Internet, Network, SimProvider, Wire
+from tests.simulation.shared import RedisFaults, SimRedis, SimWindow
 from tests.simulation.upstream import Upstream
 
 QUIET_SECONDS = 12.0
@@ -80,6 +83,7 @@ class SimWorld:
             **dict.fromkeys((names.checkpoints, names.parked, names.overflow), plan.lanes),
         }
         self.requests, self.checkpoints = names.requests, names.checkpoints
+        self.control = names.control
         self.kafka = SimKafka(self.loop, plan.rng("kafka"), partitions, self.wall)
         self.kafka.group.partitions = plan.lanes
         twin = Twin(
@@ -89,11 +93,14 @@ class SimWorld:
         )
         twin.program(plan.script, 0.0)
         self.internet = Internet(self.loop, plan.rng("internet"), plan.network, twin, self.wall)
+        self.redis = SimRedis(self.loop, plan.rng("redis"), self.wall)
+        self._redis_faults = RedisFaults(self.redis, plan.fault_seconds, self.note)
         self.oracle = Oracle(plan, twin, names.model_dump())
         self.upstream = Upstream(plan, self.kafka, names.requests, self.oracle.written)
         self.kafka.committed = self._committed
         self.internet.launched = self._launched
         self.internet.arrived = self._arrived
+        self.internet.heard = self._heard
 
     def wall(self) -> float:
         """Seconds since the epoch, by a clock that is right."""
@@ -106,9 +113,9 @@ class SimWorld:
         if self.verbose:
             self.trace.append(line)
 
-    def _told(self, who: str, what: str) -> None:
+    def _told(self, who: str, fact: Fact) -> None:
         if self.verbose:
-            self.note(who, what)
+            self.note(who, repr(fact))
 
     # What the world sees
 
@@ -120,7 +127,7 @@ class SimWorld:
 
     def _launched(self, body: bytes, node: Node, twins: int) -> None:
         self.note(node.name, f"POST {hashlib.sha256(body).hexdigest()[:12]}")
-        self.oracle.launched(body, self._owners[node.name], twins=twins)
+        self.oracle.launched(body, self._owners[node.name], self.wall(), twins=twins)
 
     def _arrived(self, wire: Wire, decision: Decision) -> None:
         answer, sha = decision.answer, hashlib.sha256(wire.body).hexdigest()[:12]
@@ -128,6 +135,9 @@ class SimWorld:
         said = f"{answer.delivery} {answer.status} {answer.code} takes [{taken}]"
         self.note("provider", f"from {wire.node.name} {sha}: {said}")
         self.oracle.arrived(wire, decision)
+
+    def _heard(self, body: bytes, node: Node, answer: Answer) -> None:
+        self.oracle.bodies.heard(body, self._owners[node.name], answer)
 
     # Processes
 
@@ -171,6 +181,7 @@ class SimWorld:
             owner,
             make_intake(settings, flows),
             flows,
+            SimWindow(self.redis) if settings.provider.limit_scope == "redis" else None,
         )
         replica = process.replica = Replica(world, broker.election())
         try:
@@ -232,6 +243,8 @@ class SimWorld:
     async def _main(self) -> None:
         for slot in self.slots:
             self.loop.after(self._rng.uniform(0.0, 2.0), self.start, slot)
+        if self.plan.settings["provider"].get("limit_scope") == "redis":
+            self._redis_faults.schedule(self._living, self.plan.rng("redis-faults"))
         await self.course()
         self.heal()
         deadline = self.loop.now + self.plan.patience_seconds
@@ -261,8 +274,12 @@ class SimWorld:
         )
         assert not network.down
         self.internet.twin.program(None, self.loop.now)
+        self._redis_faults.heal()
         for slot in self.slots:
             self.in_process(slot, self._heal)
+
+    def _living(self) -> list[str]:
+        return [slot.process.node.name for slot in self.slots if slot.process] or ["nobody"]
 
     def _heal(self, process: Process) -> None:
         process.link.up = process.link.heartbeats_up = True
@@ -286,6 +303,9 @@ class SimWorld:
         self.loop.close()
 
 
-def simulate(seed: int, *, verbose: bool = False) -> Report:
-    """The world of one seed."""
-    return SimWorld(draw(seed), verbose=verbose).run()
+def simulate(seed: int, *, verbose: bool = False, redis: bool = False) -> Report:
+    """The world of one seed; with `redis` its lanes share one window."""
+    plan = draw(seed)
+    if redis:
+        share_limit(plan)
+    return SimWorld(plan, verbose=verbose).run()
