@@ -82,6 +82,14 @@ class SimKafka:
         partition = self.partitions_of(topic)
         self.logs[topic, partition] = Log(topic, partition)
 
+    def recreate(self, topic: str) -> None:
+        """An operator deletes a topic, and makes it anew with as many partitions."""
+        for tp, log in list(self.logs.items()):
+            if tp[0] == topic:
+                self.logs[tp] = Log(*tp)
+                self.group_offsets.pop(tp, None)
+                log.wake()
+
     def publish(self, tp: TopicPartition, write: Write, by: Transaction | None = None) -> SimRecord:
         """Upstream writes one record; in a transaction of its own choice, or in none."""
         record = self.logs[tp].append(*write, self.now_ms(), by)

@@ -6,7 +6,8 @@ import gc
 import multiprocessing
 from collections.abc import Iterator, Sequence
 
-from tests.simulation.world import Report, simulate
+from tests.simulation.report import Report
+from tests.simulation.world import simulate
 
 SEEDS_PER_TASK = 10
 GARBAGE_MIN = 50_000

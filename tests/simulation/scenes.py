@@ -116,7 +116,10 @@ FLOW_FAULTS = (
 ACCOUNT_FAULTS = ("code-401-inside", "code-212-inside", "http-403-before")
 
 SCENES = (
-    (0.52, Scene()),
+    (0.44, Scene()),
+    (0.05, Scene(frozenset({"migrate"}))),
+    (0.015, Scene(frozenset({"deleted", "restart"}))),
+    (0.015, Scene(frozenset({"recreated", "restart"}))),
     (0.15, Scene(frozenset({"deaf", "freeze"}), (1,), (1, 2), (100,), _hand_over)),
     (0.05, Scene(frozenset({"crash", "restart"}), (1,), (1, 2), (20, 100), _orphan)),
     (0.06, Scene(frozenset({"restart"}), (1,), (1, 2, 3), (1,), _tighten)),
