@@ -114,7 +114,7 @@ class Settler:
     def _apply(self, batch: Batch, verdict: Verdict) -> None:
         pause = self._pacing.paused(verdict.pause)
         if pause is not None:
-            self._sender.rest(pause, f"the provider asks for a pause: {verdict.message}")
+            self._sender.pause(pause, f"the provider asks for a pause: {verdict.message}")
         self._trust.learn(batch, verdict)
         match verdict:
             case Accepted() | Fates():
@@ -225,7 +225,10 @@ class Settler:
             if verdict.retries_max is None
             else verdict.retries_max + 1,
         )
-        if counts and batch.saved.spent + 1 >= spent_max:
+        spent = counts and batch.saved.spent + 1 >= spent_max
+        if spent and verdict.hold_at_end is not None:
+            self._trust.hold(batch, verdict.hold_at_end, verdict.code)
+        elif spent:
             why = f"no clear answer in {batch.attempts_made + 1} attempts; last: {verdict.message}"
             self._end(batch, "unconfirmed", why, verdict.code)
             return
@@ -271,7 +274,8 @@ class Settler:
             self._requeue(part, 0.0)
 
     def _later(self, batch: Batch, verdict: Refused) -> None:
-        counts = verdict.remedy is Remedy.BACK_OFF and not self._trust.held(batch)
+        asked_to_wait = verdict.remedy is Remedy.PAUSE or verdict.pause is not None
+        counts = not asked_to_wait and not self._trust.held(batch)
         self._note(batch, verdict.attempt, counts=counts)
         if counts and batch.saved.spent >= self._settings.retry.attempts_max:
             self._trust.hold(batch, Hold("flow", verdict.message), verdict.code)

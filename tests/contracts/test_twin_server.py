@@ -136,9 +136,9 @@ async def test_silence_ends_by_itself() -> None:
 
 async def test_client_that_gave_up_is_acted_on_all_the_same() -> None:
     """A timeout at the client says nothing of the calls: this is the doubt we must handle."""
-    async with served(latency_ms_min=300, act_at="end") as (twin, base):
+    async with served(latency_ms_min=1500, act_at="end") as (twin, base):
         with pytest.raises(TimeoutError):
-            await post(base + twin.options.path, body(), seconds=0.1)
+            await post(base + twin.options.path, body(), seconds=1.0)
         assert twin.ledger.times_accepted(FLOW, b'"c-1"') == 0
         status, answer = await post(base + twin.options.path, body(call("c-2")))
         assert (status, json.loads(answer)["api-response-code"]) == (202, 202)

@@ -24,7 +24,7 @@ from tests.matrix.script import before_the_kill, the_faults, until_the_kill
 from tests.matrix.words import CALLS
 from tests.support.dispatcher import kill, log_lines, until
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 3.0
 PATIENCE_SECONDS = 50.0
 """So long nothing may change before what is still wrong is taken for wrong. The third canary of a
 hold comes 20 s after the second, and machines are slow."""

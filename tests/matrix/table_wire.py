@@ -13,8 +13,9 @@ ROWS = (
         "then unconfirmed",
         faults=(
             *always("silence-before", "silence-after", "cut-before", "cut-after", "drip-after"),
-            *always("empty-inside", "empty-after", "malformed-inside", "malformed-after"),
+            *always("empty-after", "malformed-inside", "malformed-after"),
             *always("truncated-after", "wrong-length-after", "http-502", "http-503", "http-504"),
+            says("body-empty", Says(raw="")),
             says("body-a-page", Says(raw="<html>Welcome</html>")),
             says("body-a-list", Says(raw="[]")),
             says("body-null", Says(raw="null")),
@@ -53,7 +54,10 @@ ROWS = (
     ),
     Row(
         page="the same once, before any call was placed: the same bytes are taken",
-        faults=once("silence-before", "cut-before", "empty-inside", "malformed-inside", "http-503"),
+        faults=(
+            *once("silence-before", "cut-before", "malformed-inside", "http-503"),
+            says_once("body-empty", Says(raw=""), placed=False),
+        ),
         first="accepted",
         lost="accepted",
         kept="checksum",

@@ -145,6 +145,17 @@ def draw(seed: int) -> Plan:
     return plan
 
 
+def share_limit(plan: Plan) -> None:
+    """Let the lanes of a plan draw on one window in Redis, which fails too."""
+    rng = plan.rng("shared")
+    plan.settings["provider"] |= {
+        "limit_scope": "redis",
+        "redis_url": "redis://127.0.0.1:9",
+        "redis_down": rng.choice(("share", "share", "stop")),
+    }
+    plan.fault_seconds = rng.choice((60.0, 200.0, 400.0))
+
+
 def _settings(
     rng: random.Random, kinds: set[str], calls_max: int, limit: int
 ) -> dict[str, dict[str, Any]]:
