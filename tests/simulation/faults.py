@@ -217,7 +217,7 @@ class Faults:
         if slot.process is not process or process.link.heartbeats_up or self._world.calm:
             return
         if owners - {process.node.name, None}:
-            self._cut_off(slot, self._session_seconds)
+            self._cut_off(slot, self._session_seconds * self._rng.uniform(1.0, 4.0))
         else:
             self._world.loop.after(0.01, self._cut_off_when_replaced, slot, process, lanes)
 
