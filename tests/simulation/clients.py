@@ -64,7 +64,7 @@ class SimBroker:
 
     async def delete_records(self, partition: TopicPartition, before: int) -> None:
         """See `Broker.delete_records`."""
-        await self._ask(lambda: self._kafka.logs[partition].delete_before(before))
+        await self._ask(lambda: self._kafka.delete_records(partition, before))
 
     async def owns(self, lane: int) -> bool:
         """See `Broker.owns`."""

@@ -48,6 +48,8 @@ class SimKafka:
         self.group_offsets: dict[TopicPartition, int] = {}
         self.committed: Callable[[Transaction], None] = lambda _: None
         """Told of every transaction of a lane as soon as it is decided."""
+        self.deleted: Callable[[TopicPartition, int], None] = lambda _tp, _before: None
+        """Told when a dispatcher deletes the records before an offset."""
         self.group = Group(self)
         self._wall = wall
         self._epochs: dict[str, int] = {}
@@ -96,6 +98,11 @@ class SimKafka:
         if by is None:
             self.logs[tp].wake()
         return record
+
+    def delete_records(self, tp: TopicPartition, before: int) -> None:
+        """A dispatcher needs what lies before an offset no more."""
+        self.deleted(tp, before)
+        self.logs[tp].delete_before(before)
 
     # Transactions, as the coordinator sees them
 

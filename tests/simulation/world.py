@@ -86,6 +86,7 @@ class SimWorld:
         self.oracle = Oracle(plan, twin, names.model_dump())
         self.upstream = Upstream(plan, self.kafka, names.requests, self.oracle.written)
         self.kafka.committed = self._committed
+        self.kafka.deleted = self.oracle.orders.deleted
         self.internet.launched = self._launched
         self.internet.arrived = self._arrived
         self.internet.heard = self._heard
