@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.limit import Course, LimitWorld
-from tests.simulation.world import simulate
+from tests.simulation.runs import simulate
 
 SEEDS = 120
 SEEDS_PER_TEST = 30
