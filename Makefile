@@ -26,7 +26,8 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka redis demo check test chaos simulate limit bench format lock clean
+.PHONY: help setup venv kafka redis demo check test chaos simulate mutations matrix limit bench format \
+	lock clean
 
 help: ## lists the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 14
@@ -67,6 +68,12 @@ chaos: setup ## breaks real processes for ROUNDS=20 rounds; SEED plays one run's
 
 simulate: venv ## runs SEEDS=1000 worlds FROM=0 in virtual time, or SEED=n with its trace
 	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM)) $(ARGS)
+
+mutations: venv ## breaks the code in one way after the other: each must be noticed
+	@$(PY) -m tests.mutations $(ARGS)
+
+matrix: setup ## plays every answer of the provider after every history; case names in ARGS
+	@$(PY) -m tests.matrix $(ARGS)
 
 limit: setup ## measures the limit by the provider's clock: SCOPE=lane|redis LANES=1|2|4 MINUTES=2
 	@$(PY) -m tests.limit --minutes $(MINUTES) $(if $(SCOPE),--scope $(SCOPE)) \

@@ -121,6 +121,11 @@ class WebServer:
             "holds": [
                 {"lane": lane.lane, **_json(hold)} for lane in status.lanes for hold in lane.holds
             ],
+            "pauses": [
+                {"lane": lane.lane, "reason": lane.pause, "seconds": lane.paused_seconds}
+                for lane in status.lanes
+                if lane.pause is not None
+            ],
         }
         return _json_response(body, 503 if reasons else 200)
 

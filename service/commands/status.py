@@ -165,6 +165,8 @@ def _notes(lane: dict[str, Any]) -> str:
         notes.append(f"recovering {lane['recovering-batches']} batches")
     if lane["paused-seconds"]:
         notes.append(f"paused for {_seconds(lane['paused-seconds'])}")
+    if lane.get("pause"):
+        notes.append(lane["pause"])
     if lane["standing"] in {"even", "alone", "silent"}:
         notes.append(STANDINGS[lane["standing"]])
     if lane["minutes-until-drained"]:

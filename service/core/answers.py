@@ -20,6 +20,12 @@ TEXT_CHARACTERS_MAX = 200
 """Of a message or an id in an answer: they enter headers, logs and checkpoints."""
 CODE_MAX = 999_999_999
 """A longer number is no code that anybody knows, and would not fit a checkpoint for ever."""
+ENTRIES_MAX_PER_CALL = 4
+ENTRIES_MAX_BESIDES = 100
+"""Of call-details: a longer list is not read, for judging one answer must not stop a lane."""
+SPELLING_MAX_PER_BYTE = 6
+SPELLING_MAX_BESIDES = 64
+"""An identifier is sent compactly; escapes take six bytes for one, and there may be white space."""
 RETRY_AFTER_SECONDS_MAX = 3600.0
 """A provider that asks for a longer rest is asked again after this (provider-api.md, 429)."""
 
@@ -33,7 +39,7 @@ class Response:
     retry_after: str | None = None
     """The header of that name."""
     truncated: bool = False
-    """Whether the body is not all that was announced, or was longer than what is read."""
+    """Whether the body is not all that was announced; none of it if it was absurdly long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +101,14 @@ class Body:
             identifiers: the exact JSON of each call's client-identifier, as it was sent.
         """
         places = {identifier: place for place, identifier in enumerate(identifiers)}
+        longest = max(map(len, places), default=0) * SPELLING_MAX_PER_BYTE + SPELLING_MAX_BESIDES
         by_value: dict[tuple[bool, str] | None, int] = {}
         found: list[Entry | None] = [None] * len(identifiers)
         strangers = 0
         for raw in self.details or ():
             echo = bytes(raw.identifier)
             place = places.get(echo)
-            if place is None:
+            if place is None and len(echo) <= longest:
                 by_value = by_value or {_value_of(sent): at for sent, at in places.items()}
                 value = _value_of(echo)
                 place = None if value is None else by_value.get(value)
@@ -118,13 +125,16 @@ class Body:
 _decode_body = msgspec.json.Decoder(_RawBody).decode
 _decode_details = msgspec.json.Decoder(tuple[_RawEntry, ...]).decode
 _decode_text = msgspec.json.Decoder(str).decode
-_CODE = re.compile(rb'-?[0-9]+|"[0-9]+"')
+_CODE = re.compile(rb"-?[0-9]+")
 _CODE_DIGITS_MAX = len(str(CODE_MAX))
 _ABSENT = (b"", b"null")
 
 
-def read(response: Response) -> Body | None:
-    """The answer in protocol, or None: an empty or malformed body, or one without a code."""
+def read(response: Response, calls: int) -> Body | None:
+    """The answer in protocol to a request of so many calls.
+
+    None: an empty or malformed body, or one without a code.
+    """
     if response.truncated:
         return None
     try:
@@ -138,7 +148,7 @@ def read(response: Response) -> Body | None:
         code,
         readable(_text(raw.message)),
         _id(raw.request_id),
-        _details(raw.details),
+        _details(raw.details, calls * ENTRIES_MAX_PER_CALL + ENTRIES_MAX_BESIDES),
         bytes(raw.details) not in _ABSENT,
     )
 
@@ -177,12 +187,15 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
 
 
 def _code(raw: msgspec.Raw) -> int | None:
-    spelled = bytes(raw)
-    if spelled in _ABSENT:
+    """An integer, or a string of digits; anything else is none."""
+    digits = bytes(raw)
+    if digits[:1] == b'"':
+        text = _text(raw)
+        digits = text.encode() if text.isascii() and text.isdigit() else b""
+    elif not _CODE.fullmatch(digits):
         return None
-    if not _CODE.fullmatch(spelled):
+    if not digits:
         return None
-    digits = spelled.strip(b'"')
     return int(digits) if len(digits) <= _CODE_DIGITS_MAX else CODE_MAX
 
 
@@ -206,11 +219,12 @@ def _id(raw: msgspec.Raw) -> str | None:
     return text.strip() or None
 
 
-def _details(raw: msgspec.Raw) -> tuple[_RawEntry, ...] | None:
+def _details(raw: msgspec.Raw, entries_max: int) -> tuple[_RawEntry, ...] | None:
     try:
-        return _decode_details(raw)
+        entries = _decode_details(raw)
     except (ValueError, RecursionError):
         return None
+    return entries if len(entries) <= entries_max else None
 
 
 def _entry(raw: _RawEntry) -> Entry:

@@ -27,6 +27,8 @@ class Why(StrEnum):
     """Its flow is held."""
     HOURS = "hours"
     """Its flow's calling hours are over."""
+    OVERFLOW = "overflow"
+    """Its flow has more than its share of the window."""
 
 
 class Note(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, kw_only=True):
@@ -38,13 +40,13 @@ class Note(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, kw_o
     """With `topic` and `partition`: the source."""
     timestamp: int
     """The source's, in milliseconds."""
+    flow_id: str = ""
+    """Of the event, so that it need not be decoded to be passed over."""
     why: Why
     since_ms: int
     """When it was set aside last."""
     look_ms: int
     """When it is to be looked at again, unless something happens before."""
-    looks: int = 0
-    """How often it was looked at and set aside again."""
     held_ms: int = 0
     """How long it has waited under holds, up to `since_ms`."""
     attempts: int = 0
@@ -86,16 +88,16 @@ def set_aside(
     call: Call, why: Why, now_ms: int, look_ms: int
 ) -> tuple[bytes | None, bytes | None, list[Header]]:
     """The record to be written for a call that waits apart from `now_ms` on."""
-    record, before = call.record, note_of(call.record)
+    record = call.record
     note = Note(
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
         timestamp=record.timestamp,
+        flow_id=call.flow_id,
         why=why,
         since_ms=now_ms,
         look_ms=look_ms,
-        looks=0 if before is None else before.looks + 1,
         held_ms=held_ms(record, now_ms),
         attempts=call.attempts,
         first_failed_ms=call.first_failed_ms,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -88,6 +88,7 @@ class Batcher:
         self._drafts: dict[str, deque[Draft]] = {}
         self._ages: list[tuple[float, str]] = []
         self._aging: set[str] = set()
+        self._counts: dict[str, int] = {}
         self._rotation = Rotation(self._quantum)
 
     def _quantum(self, flow_id: str) -> float:
@@ -95,9 +96,9 @@ class Batcher:
         return bounds.calls_max * bounds.priority
 
     @property
-    def waiting(self) -> dict[str, int]:
-        """Calls that wait in drafts, by flow."""
-        return {flow: sum(len(d.calls) for d in drafts) for flow, drafts in self._drafts.items()}
+    def waiting(self) -> Mapping[str, int]:
+        """Calls that wait in drafts, by flow; a flow without any is not in it."""
+        return self._counts
 
     def heads(self) -> Iterator[Sequence[Call]]:
         """The calls of each flow's first draft."""
@@ -107,6 +108,7 @@ class Batcher:
         """Put a call into its flow's last draft, or begin a new one behind it."""
         flow_id = call.flow_id
         drafts = self._drafts.get(flow_id)
+        self._counts[flow_id] = self._counts.get(flow_id, 0) + 1
         if drafts is None:
             drafts = self._drafts[flow_id] = deque()
             bounds = self._bounds[flow_id] = self._bounds_of(flow_id)
@@ -172,6 +174,7 @@ class Batcher:
             return None
         drafts, calls = self._drafts[flow_id], size(flow_id)
         draft = drafts.popleft()
+        self._counts[flow_id] -= calls
         if calls < len(draft.calls):
             draft, rest = draft.split(calls)
             drafts.appendleft(rest)
@@ -207,8 +210,17 @@ class Batcher:
         self._forget(flow_id)
         return [call for draft in drafts for call in draft.calls]
 
+    def withdraw_last(self, flow_id: str, calls: int) -> list[Call]:
+        """At least this many calls of the flow, whole drafts, the latest; in order."""
+        drafts, taken = self._drafts[flow_id], deque[Draft]()
+        while len(drafts) > 1 and sum(len(draft.calls) for draft in taken) < calls:
+            taken.appendleft(drafts.pop())
+        found = [call for draft in taken for call in draft.calls]
+        self._counts[flow_id] -= len(found)
+        return found
+
     def _forget(self, flow_id: str) -> None:
-        del self._drafts[flow_id], self._bounds[flow_id]
+        del self._drafts[flow_id], self._bounds[flow_id], self._counts[flow_id]
         self._rotation.remove(flow_id)
 
     def _rank(self, flow_id: str, now: float) -> None:

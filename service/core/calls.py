@@ -81,3 +81,11 @@ class Call(msgspec.Struct, frozen=True, gc=False):
         if self.expires_at is not None and wall > self.expires_at:
             return True
         return self.start_day is not None and self.start_day < today
+
+
+def bytes_of(record: Record) -> int:
+    """What of a record's size is upstream's choice."""
+    size = len(record.value or b"") + len(record.key or b"")
+    if record.headers:
+        size += sum(len(name) + len(value or b"") for name, value in record.headers)
+    return size

@@ -6,14 +6,11 @@ lies; it is over when every position has passed what it speaks of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from service.core.calls import Record
-
-ASIDE_END_UNKNOWN = 2**63 - 1
-"""Until the turn after it is durable: calls that it means may be on their way there."""
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True):
@@ -23,9 +20,10 @@ class Cancel(msgspec.Struct, frozen=True, array_like=True):
     flow_id: str
     ends: dict[int, int]
     """By partition of the requests topic: events below this offset are meant."""
-    aside_end: int
-    """The offset after the last record that this lane had set aside when it learned of it: behind
-    it no event that is meant is ever set aside."""
+    aside_ends: dict[str, int]
+    """By topic of events set aside: the offset after the last record that this lane had written
+    when it learned of it, behind which no event that is meant is ever set aside. Empty until the
+    turn after it is durable: calls that it means may be on their way there."""
     reason: str
 
 
@@ -64,28 +62,38 @@ class Cancels:
                 return cancel
         return None
 
-    def drop_passed(self, positions: Mapping[tuple[str, int], int], aside: Iterable[int]) -> bool:
+    def drop_passed(
+        self, positions: Mapping[tuple[str, int], int], mine: Callable[[int], bool]
+    ) -> bool:
         """Forget what all positions have passed; True if something was.
 
         Args:
-            positions: of the requests' partitions that are this lane's.
-            aside: of the topics of events set aside.
+            positions: of this lane, by (topic, partition).
+            mine: whether a partition of the requests is this lane's. It may be so although it has
+                no position yet: a partition that was just added is noticed late.
         """
-        low = min(aside, default=0)
         before = len(self.states())
         for flow_id, cancels in list(self._of.items()):
-            left = [
-                cancel
-                for cancel in cancels
-                if low < cancel.aside_end
-                or any(
-                    offset < cancel.ends.get(partition, 0)
-                    for (topic, partition), offset in positions.items()
-                    if topic == self._requests
-                )
-            ]
+            left = [one for one in cancels if not self._is_passed(one, positions, mine)]
             if left:
                 self._of[flow_id] = left
             else:
                 del self._of[flow_id]
         return len(self.states()) < before
+
+    def _is_passed(
+        self,
+        cancel: Cancel,
+        positions: Mapping[tuple[str, int], int],
+        mine: Callable[[int], bool],
+    ) -> bool:
+        if not cancel.aside_ends:
+            return False
+        requests = all(
+            positions.get((self._requests, partition), 0) >= end
+            for partition, end in cancel.ends.items()
+            if mine(partition)
+        )
+        return requests and all(
+            offset >= cancel.aside_ends.get(topic, 0) for (topic, _), offset in positions.items()
+        )

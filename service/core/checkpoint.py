@@ -41,7 +41,7 @@ class Stage(IntEnum):
     CUTTING = 4
     """The flow takes calls, so some of these are bad: cut until each stands alone."""
     SUSPECT = 5
-    """The single call for which its flow is held: rejected if another call is accepted."""
+    """The single call for which its flow is held: sent once more if another call is accepted."""
 
 
 class OpenBatch(msgspec.Struct, frozen=True, array_like=True):
@@ -70,6 +70,8 @@ class OpenBatch(msgspec.Struct, frozen=True, array_like=True):
     """The family of a batch that was refused without a word which call is wrong (searching.py)."""
     stage: Stage = Stage.NONE
     """How far the search has come with this batch."""
+    refused_code: int | None = None
+    """With what the mint before this one was refused."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
@@ -103,6 +105,8 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     """Calls a minute of all lanes together, if an operator changed it."""
     parked: int = 0
     """Calls that wait in the lane's partition of the parked topic."""
+    overflow: int = 0
+    """Likewise of the overflow topic."""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -69,6 +69,7 @@ def deal(old: Sequence[Checkpoint], lanes: int, owner: str) -> list[Checkpoint]:
             partitions=[state for state in partitions if state.partition % lanes == lane],
             tally=tally,
             parked=old[lane].parked if lane < len(old) else 0,
+            overflow=old[lane].overflow if lane < len(old) else 0,
         )
         for lane in range(lanes)
     ]

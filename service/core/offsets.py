@@ -126,6 +126,10 @@ class Ledger:
         """The next offset that has to be read: all between the cursor and it are done."""
         return next(iter(self._open_in(self._cursor, self._end)), max(self._cursor, self._end))
 
+    def rewind(self) -> None:
+        """Read again from the position on."""
+        self._cursor = self.position
+
     def read(self, offsets: Sequence[int]) -> tuple[Sequence[int] | None, list[int]]:
         """Take ascending offsets, all at or above the cursor, as read.
 

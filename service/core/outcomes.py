@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from service.core.calls import Call, Header, Record
+from service.core.calls import Call, Header, Place, Record
+from service.core.origin import origin_of, without
 
 RECORD_OVERHEAD_BYTES = 1024
 """Of one record and its batch beside key, value and headers, with room to spare."""
@@ -21,8 +22,6 @@ MESSAGE_CHARACTERS_MAX = 500
 """Of the text that explains a dead letter; a header is no place for more."""
 
 Written = tuple[bytes | None, bytes | None, list[Header]]
-Origin = tuple[str, int, int]
-"""(topic, partition, offset) of a source record"""
 
 
 @lru_cache(maxsize=4096)
@@ -50,9 +49,19 @@ class Acceptance:
 
 
 def results(
-    acceptance: Acceptance, calls: Sequence[Call], uuids: Sequence[str | None] | None
+    acceptance: Acceptance,
+    calls: Sequence[Call],
+    uuids: Sequence[str | None] | None,
+    replays: Collection[str] = (),
 ) -> list[Written]:
-    """One record a call, in the calls' order; `uuids` is None where the provider gives none."""
+    """One record a call, in the calls' order.
+
+    Args:
+        acceptance: what they share.
+        calls: of one batch.
+        uuids: of the calls, in their order; None where the provider gives none.
+        replays: the ids of replays whose events' origin is believed.
+    """
     common = {
         "flow-id": acceptance.flow_id,
         "status": "accepted",
@@ -66,7 +75,7 @@ def results(
     shared = json.dumps(common, separators=(",", ":"))[1:-1].encode().replace(b"%", b"%%")
     template = (
         b'{"client-identifier":%b,' + shared + b',"phonon-uuid":%b,"source":{"topic":%b,'
-        b'"partition":%d,"offset":%d,"timestamp":"%b"},"origin":null}'
+        b'"partition":%d,"offset":%d,"timestamp":"%b"},"origin":%b}'
     )
     written: list[Written] = []
     topics: dict[str, bytes] = {}
@@ -83,10 +92,25 @@ def results(
             record.partition,
             record.offset,
             rfc3339(record.timestamp).encode(),
+            _origin(record, replays) if record.headers else b"null",
         )
         headers = [h for h in record.headers if h[0] == "traceparent"] if record.headers else []
         written.append((record.key, value, headers))
     return written
+
+
+def _origin(record: Record, replays: Collection[str]) -> bytes:
+    origin = origin_of(record, replays)
+    if origin is None:
+        return b"null"
+    told = {
+        "topic": origin.topic,
+        "partition": origin.partition,
+        "offset": origin.offset,
+        "timestamp": rfc3339(origin.timestamp),
+        "replay-id": origin.replay_id,
+    }
+    return json.dumps(told, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +129,12 @@ class Failure:
 
 
 def dead_letter(
-    source: Origin, record: Record | None, failure: Failure, group_id: str, bytes_max: int
+    source: Place,
+    record: Record | None,
+    failure: Failure,
+    group_id: str,
+    bytes_max: int,
+    replays: Collection[str] = (),
 ) -> Written:
     """The event's own key, value and headers, and why it failed.
 
@@ -115,11 +144,16 @@ def dead_letter(
         group_id: of the dispatcher.
         bytes_max: what the topic takes; value, headers and key are left out in this order if the
             record would not fit.
+        replays: the ids of replays whose events' origin is believed.
     """
     value = record.value if record else None
     headers = list(record.headers) if record else []
+    origin = origin_of(record, replays)
     key = record.key if record else None
     ours = _headers(source, record, failure, group_id)
+    if origin is not None:
+        headers = without(headers)
+        ours += origin.headers()
     room = bytes_max - RECORD_OVERHEAD_BYTES - _size(ours)
     value_bytes = len(value) if value is not None else 0
     key_bytes = len(key) if key is not None else 0
@@ -137,9 +171,7 @@ def dead_letter(
     return key, value, headers + ours
 
 
-def _headers(
-    source: Origin, record: Record | None, failure: Failure, group_id: str
-) -> list[Header]:
+def _headers(source: Place, record: Record | None, failure: Failure, group_id: str) -> list[Header]:
     first_ms = failure.failed_ms if failure.first_failed_ms is None else failure.first_failed_ms
     texts: list[tuple[str, str | int | None]] = [
         ("__dlq.errors.topic", source[0]),

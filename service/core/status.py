@@ -82,12 +82,16 @@ class LaneStatus:
     flows: tuple[FlowStatus, ...] = ()
     """At most `FLOWS_MAX`, the longest backlog first."""
     paused_seconds: float = 0.0
-    """How long the budget still rests after a 429."""
+    """How long the budget still rests: after a 429, or until the next try to connect."""
+    pause: str | None = None
+    """Why nothing is sent at present, in one line; kept until the provider answers again."""
     recovering_batches: int = 0
     """Batches taken over from an earlier owner that have no outcome yet."""
     checkpoint_bytes: int = 0
     parked_calls: int = 0
     """Calls that wait apart: their flow is held, or must not be called at this hour."""
+    overflow_calls: int = 0
+    """Calls that wait apart: their flow has more than its share of the window."""
     standing: str = "lane"
     """By what it sends: `lane`, its even share; or in the window of all lanes `shared`, with all
     of them; `even`, with an even share while a lane is missing there; `alone`, with an even share

@@ -88,6 +88,7 @@ QUEUED = 202
 INVALID = "invalid security"
 """In the message of a 202 that is a refusal, in some case."""
 
+_SUCCESSES = (Kind.ACCEPTED, Kind.PARTIAL)
 _TAKEN = Fate("accepted")
 _UNKNOWN = Fate("unconfirmed", message="the answer does not tell this call's fate")
 
@@ -116,7 +117,7 @@ class _Case:
             return cls(*case, RULES["not sent"], words=readable(answer.cause))
         if isinstance(answer, NoAnswer):
             return cls(*case, RULES["no answer"], words=readable(answer.cause))
-        body, pause = read(answer), None
+        body, pause = read(answer, len(request.identifiers)), None
         if answer.status == HTTP_TOO_MANY_REQUESTS:
             pause = Pause(retry_after_seconds(answer.retry_after, request.answered_at))
         if body is None:
@@ -167,16 +168,15 @@ class _Case:
             return _TAKEN if self.rule.sign == str(QUEUED) else _UNKNOWN
         if entry.odd:
             return _UNKNOWN
-        if entry.code is None or rule_of_code(entry.code).kind is Kind.ACCEPTED:
+        rule = None if entry.code is None else rule_of_code(entry.code)
+        if rule is None or rule.kind in _SUCCESSES:
             known = entry.uuid is not None or not self._partial
             return Fate("accepted", entry.uuid) if known else _UNKNOWN
-        rule = rule_of_code(entry.code)
         message = _line(f"{entry.code} {rule.name}", entry.message)
-        # An error beside a success is no proof that nobody is called, nor is one that speaks of
-        # this attempt only while an earlier one is in doubt.
-        sure = (
-            self._partial and entry.uuid is None and (not self._in_doubt() or self._settles(rule))
-        )
+        # No proof that nobody is called: an error beside a success, a code that is ambiguous for
+        # a whole batch too, or one that speaks of this attempt only while an earlier is in doubt.
+        plain = self._partial and entry.uuid is None and rule.kind is Kind.REFUSED
+        sure = plain and (not self._in_doubt() or self._settles(rule))
         return Fate("rejected" if sure else "unconfirmed", None, entry.code, message)
 
     def _repeated(self) -> Verdict:
@@ -199,7 +199,9 @@ class _Case:
         hold = self._hold()
         if doubt and not self._settles(self.rule):
             counts = hold is None and self.pause is None
-            return RetrySame(**said, attempt=attempt, counts=counts, hold=hold)
+            backs_off = self.rule.remedy is Remedy.BACK_OFF
+            at_end = Hold("flow", said["message"]) if backs_off else None
+            return RetrySame(**said, attempt=attempt, counts=counts, hold=hold, hold_at_end=at_end)
         remedy = Remedy.RESEAL if self._went_by(self.rule) else self.rule.remedy
         assert remedy is not None, "every refusal of the table has a remedy"
         return Refused(**said, attempt=attempt, remedy=remedy, settled=doubt, hold=hold)

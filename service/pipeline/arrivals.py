@@ -16,8 +16,10 @@ from service.core.intake import Intake
 from service.core.outcomes import Failure
 from service.errors import EventRefused, TopicsError
 from service.pipeline.batch import Batch
+from service.pipeline.endings import with_history
 from service.pipeline.gate import Gate
-from service.pipeline.sealing import Sealer, with_history
+from service.pipeline.replays import Replays
+from service.pipeline.sealing import Sealer
 from service.pipeline.state import LaneState
 from service.ports import Reader, TopicPartition
 
@@ -34,12 +36,14 @@ class Arrivals:
         intake: Intake,
         sealer: Sealer,
         gate: Gate,
+        replays: Replays,
         recovered: Callable[[Batch], None],
     ) -> None:
         self._state = state
         self._intake = intake
         self._sealer = sealer
         self._gate = gate
+        self._replays = replays
         self._recovered = recovered
 
     def take(
@@ -56,8 +60,10 @@ class Arrivals:
             state.ends[tp] = end
         return records
 
-    def admit(self, records: Sequence[Record]) -> None:
+    async def admit(self, records: Sequence[Record]) -> None:
         """Make calls of events, or whole batches of those that were in one."""
+        if any(record.headers for record in records):
+            await self._replays.learn(records)
         state, accept, gate = self._state, self._intake.accept, self._gate
         now = asyncio.get_running_loop().time()
         for record in records:
@@ -102,9 +108,12 @@ class Arrivals:
     def gone(self, tp: TopicPartition, offsets: Sequence[int]) -> None:
         """Open offsets that the log no longer holds."""
         state = self._state
+        aside = state.aside.get(tp)
         for offset in offsets:
-            if tp == state.parked_tp:
-                state.parked.unread -= 1
+            if aside is not None:
+                if offset in aside.held:
+                    continue
+                aside.unread -= 1
             batch = state.recovering.pop((*tp, offset), None)
             if batch is not None:
                 batch.missing.add((*tp, offset))

@@ -14,7 +14,7 @@ from datetime import date
 import msgspec
 
 from service.core.calls import Call, Record
-from service.core.checkpoint import OpenBatch
+from service.core.checkpoint import OpenBatch, Stage
 from service.core.verdicts import Attempt, End
 
 Source = tuple[str, int, int]
@@ -67,6 +67,11 @@ class Batch:
     def in_doubt(self) -> bool:
         """Whether an attempt of this mint may have been accepted, and nothing has settled it."""
         return any(attempt.end is not End.REFUSED for attempt in self.saved.attempts)
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one call that no search keeps back: unless in doubt, a canary as it is."""
+        return len(self.calls) == 1 and self.saved.stage not in {Stage.REFUSED, Stage.SUSPECT}
 
     def note(self, attempt: Attempt, now_ms: int, *, counts: bool) -> None:
         """Add the end of an attempt that failed to this mint's history."""

@@ -14,7 +14,7 @@ import msgspec
 
 from service.core import control
 from service.core.calls import Record
-from service.core.cancels import ASIDE_END_UNKNOWN, Cancel
+from service.core.cancels import Cancel
 from service.core.control import (
     AnyCommand,
     CallsCancelled,
@@ -82,7 +82,7 @@ class Control:
         self._unbounded += [
             (cancel, self._state.turn)
             for cancel in self._state.cancels.states()
-            if cancel.aside_end == ASIDE_END_UNKNOWN
+            if not cancel.aside_ends
         ]
         while True:
             try:
@@ -149,9 +149,7 @@ class Control:
         state = self._state
         if any(cancel.id == command.id for cancel in state.cancels.states()):
             return
-        cancel = Cancel(
-            command.id, command.flow_id, command.ends, ASIDE_END_UNKNOWN, command.reason
-        )
+        cancel = Cancel(command.id, command.flow_id, command.ends, {}, command.reason)
         state.cancels.add(cancel)
         self._unbounded.append((cancel, state.turn + 1))
         self._gate.again(command.flow_id)
@@ -174,15 +172,14 @@ class Control:
         state = self._state
         due = [cancel for cancel, turn in self._unbounded if self._hooks.committed() >= turn]
         if due:
-            end = (await self._reader.bounds([state.parked_tp]))[state.parked_tp][1]
+            bounds = await self._reader.bounds(list(state.aside))
+            ends = {topic: end for (topic, _), (_, end) in bounds.items()}
             for cancel in due:
-                state.cancels.replace(msgspec.structs.replace(cancel, aside_end=end))
+                state.cancels.replace(msgspec.structs.replace(cancel, aside_ends=ends))
             self._unbounded = [each for each in self._unbounded if each[0] not in due]
             state.outbox.wanted = True
-        if state.cancels:
-            positions = state.positions()
-            aside = [state.ledgers[state.parked_tp].position]
-            if state.cancels.drop_passed(positions, aside):
-                state.outbox.wanted = True
+        positions = {tp: ledger.position for tp, ledger in state.ledgers.items()}
+        if state.cancels and state.cancels.drop_passed(positions, state.owns):
+            state.outbox.wanted = True
         if due or state.outbox.wanted:
             self._hooks.changed()

@@ -13,20 +13,18 @@ import msgspec
 
 from service.core.aside import Why, held_ms, note_of
 from service.core.calls import Call
-from service.core.cancels import Cancel
 from service.core.codec import start_time_in
 from service.core.holds import HoldState
 from service.core.hours import opens_at
-from service.core.outcomes import Failure
 from service.core.times import epoch_seconds
 from service.pipeline.batch import Batch
+from service.pipeline.endings import cancelled, exhausted
 from service.pipeline.flows import Flows
 from service.pipeline.state import LaneState
 from service.ports import Clock
 
 LOOK_SECONDS_MAX = 3600.0
 """A parked call is looked at this often at least."""
-DOUBLINGS_MAX = 20
 
 
 class Gate:
@@ -68,11 +66,15 @@ class Gate:
         return waited_ms >= self._state.settings.retry.park_max_seconds * 1000
 
     def _park_held(self, call: Call) -> None:
-        """Set a call of a held flow aside, for twice as long each time."""
+        """Set a call of a held flow aside until the hold is twice as old as it is now.
+
+        All calls of a flow are due together then: with a time of its own for each of them, every
+        new one would have all that wait read again.
+        """
         state, retry = self._state, self._state.settings.retry
-        note, now_ms = note_of(call.record), state.now_ms()
-        looks = 0 if note is None else note.looks + 1
-        wait = min(LOOK_SECONDS_MAX, retry.park_seconds * 2.0 ** min(looks, DOUBLINGS_MAX))
+        hold, now_ms = state.holds.flow(call.flow_id), state.now_ms()
+        age = 0.0 if hold is None else (now_ms - hold.since_ms) / 1000
+        wait = min(LOOK_SECONDS_MAX, max(retry.park_seconds, age))
         left = max(0.0, retry.park_max_seconds - held_ms(call.record, now_ms) / 1000)
         state.park([call], Why.HOLD, now_ms + int(min(wait, left) * 1000))
 
@@ -130,30 +132,4 @@ class Gate:
 def _with_history(call: Call, batch: Batch) -> Call:
     return msgspec.structs.replace(
         call, attempts=batch.attempts_made, first_failed_ms=batch.saved.first_failed_ms
-    )
-
-
-def cancelled(cancel: Cancel, now_ms: int, call: Call) -> Failure:
-    """Of calls that an operator does not want to be sent."""
-    why = f": {cancel.reason}" if cancel.reason else ""
-    return Failure(
-        "cancelled",
-        f"cancelled by an operator before it was sent (command {cancel.id}){why}",
-        now_ms,
-        flow_id=cancel.flow_id,
-        attempts=call.attempts,
-        first_failed_ms=call.first_failed_ms,
-    )
-
-
-def exhausted(hold: HoldState, now_ms: int, call: Call) -> Failure:
-    """Of calls whose flow was held for too long."""
-    return Failure(
-        "exhausted",
-        f"its flow was held for retry.park_max_seconds; {hold.reason}",
-        now_ms,
-        hold.code,
-        flow_id=call.flow_id,
-        attempts=call.attempts,
-        first_failed_ms=call.first_failed_ms,
     )

@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from service.core.aside import read_back
 from service.core.facts import Trouble
-from service.errors import BrokerUnavailable, RecordsGone
+from service.errors import BrokerUnavailable
 from service.pipeline.arrivals import Arrivals
 from service.pipeline.bell import Bell
 from service.pipeline.gate import Gate
 from service.pipeline.reading import FETCH_RECORDS_MAX, FETCH_SECONDS, TROUBLE_SECONDS
+from service.pipeline.shelf import Shelf
 from service.pipeline.state import LaneState
-from service.ports import Broker, Reader
 
 WINDOW_SHARE = 4
 """Parked calls may take this part of the window, so that they never keep fresh ones out."""
@@ -25,8 +24,6 @@ PAUSE_PER_ROUND = 10
 """A round that lasts long is followed by a pause of so many times its length."""
 EMPTY_FETCHES_MAX = 5
 """Then a round is given up: fewer records are there than were counted."""
-DELETE_RECORDS_MIN = 1000
-"""Finished records are deleted by so many, or when none is left."""
 
 
 class Parking:
@@ -35,38 +32,20 @@ class Parking:
     def __init__(
         self,
         state: LaneState,
-        broker: Broker,
-        reader: Reader,
+        shelf: Shelf,
         arrivals: Arrivals,
         gate: Gate,
-        *,
         changed: Callable[[], None],
-        committed: Callable[[], int],
     ) -> None:
-        """Nothing is read yet.
-
-        Args:
-            state: of the lane.
-            broker: deletes what is done.
-            reader: for this loop alone.
-            arrivals: takes what was read.
-            gate: ends what has waited for too long.
-            changed: wakes the turns.
-            committed: the number of the last turn that is durable.
-        """
+        """`changed` wakes the turns."""
         self.bell = Bell()
         self._state = state
-        self._broker = broker
-        self._reader = reader
+        self._shelf = shelf
         self._arrivals = arrivals
         self._gate = gate
         self._changed = changed
-        self._committed = committed
         self._urgent = False
         self._began = self._ended = float("-inf")
-        self._deleted = 0
-        self._deletable = (0, 0)
-        """(offset, the turn that makes it safe to delete what is before it)"""
 
     def wake(self) -> None:
         """Something has changed for calls that wait: look at all of them soon."""
@@ -79,26 +58,21 @@ class Parking:
         Raises:
             TopicsError, CheckpointUnreadable: somebody else changed the topic.
         """
-        tp = self._state.parked_tp
-        started = False
         while True:
             try:
-                if not started:
-                    await self._reader.start({tp: self._state.ledgers[tp].position})
-                    started = True
+                await self._shelf.start()
                 await self._once()
             except BrokerUnavailable as error:
                 self._state.observer.tell(Trouble("parked", str(error)))
                 await asyncio.sleep(TROUBLE_SECONDS)
 
     async def _once(self) -> None:
-        state = self._state
-        if any(place[:2] == state.parked_tp for place in state.recovering):
+        if self._shelf.recovering:
             # Sealed batches are read again whatever the window: they were held before, too.
             await self._read(FETCH_RECORDS_MAX)
             return
         self._end_exhausted()
-        await self._delete()
+        await self._shelf.delete()
         wait = self._next_round_in()
         if wait is None or wait > 0:
             await self.bell.wait(wait)
@@ -130,18 +104,21 @@ class Parking:
         self._began = loop.time()
         state.parked.look_ms = float("inf")
         left, empty = state.parked.unread, 0
-        while left > 0 and empty < EMPTY_FETCHES_MAX:
-            room = self._room()
-            if room <= 0:
-                await self.bell.wait(FETCH_SECONDS)
-                continue
-            count = await self._read(min(room, left, FETCH_RECORDS_MAX))
-            left -= count
-            empty = 0 if count else empty + 1
-            await asyncio.sleep(0)
-        if left > 0:
-            state.parked.look_ms = state.now_ms()
-        self._ended = loop.time()
+        try:
+            while left > 0 and empty < EMPTY_FETCHES_MAX:
+                room = self._room()
+                if room <= 0:
+                    await self.bell.wait(FETCH_SECONDS)
+                    continue
+                count = await self._read(min(room, left, FETCH_RECORDS_MAX))
+                left -= count
+                empty = 0 if count else empty + 1
+                await asyncio.sleep(0)
+        finally:
+            # A round that was broken off (Kafka was away) is made again, too.
+            if left > 0:
+                state.parked.look_ms = state.now_ms()
+            self._ended = loop.time()
 
     def _room(self) -> int:
         state, events = self._state, self._state.settings.events
@@ -152,26 +129,15 @@ class Parking:
         ):
             return 0
         share = max(1, events.window_events_max // WINDOW_SHARE)
-        return share - state.parked.held
+        return share - len(state.parked.held)
 
     async def _read(self, records_max: int) -> int:
         """Returns how many records that wait were read, or found to be gone."""
-        state, tp = self._state, self._state.parked_tp
-        self._arrivals.skip_what_is_done(self._reader, [tp])
-        before = state.parked.waiting
-        try:
-            found = await self._reader.fetch([tp], records_max, FETCH_SECONDS)
-        except RecordsGone:
-            await self._arrivals.look_where_logs_begin(self._reader, [tp])
-            return max(0, before - state.parked.waiting)
-        records = found.get(tp, ())
-        if not records:
-            return 0
-        wanted = self._arrivals.take(tp, records, self._reader.known_end(tp))
-        gone = max(0, before - state.parked.waiting)
-        self._arrivals.admit([read_back(record) for record in wanted])
-        self._changed()
-        return len(wanted) + gone
+        wanted, others = await self._shelf.read(records_max, FETCH_SECONDS)
+        await self._arrivals.admit(wanted)
+        if wanted or others:
+            self._changed()
+        return len(wanted) + others
 
     def _end_exhausted(self) -> None:
         for hold in self._state.holds.states():
@@ -179,14 +145,3 @@ class Parking:
                 self._gate.end_exhausted(hold)
         if self._state.outbox:
             self._changed()
-
-    async def _delete(self) -> None:
-        """Delete what a durable position has passed."""
-        state = self._state
-        position, turn = self._deletable
-        if position > self._deleted and self._committed() >= turn:
-            await self._broker.delete_records(state.parked_tp, position)
-            self._deleted = position
-        position = state.ledgers[state.parked_tp].position
-        if position - self._deleted >= DELETE_RECORDS_MIN or not state.parked.waiting:
-            self._deletable = (position, state.turn + 1)

@@ -28,7 +28,7 @@ class Permits:
 
     def __init__(self, state: LaneState, flows: Flows, gate: Gate) -> None:
         self.waiting: list[Batch] = []
-        """Sealed batches that are durable and not under way, in the order of their release."""
+        """Sealed batches that are durable and not under way, flows in turn."""
         self.in_flight = 0
         self._state = state
         self._flows = flows
@@ -41,8 +41,10 @@ class Permits:
     # What flies
 
     def took_off(self, batch: Batch) -> None:
-        """A POST of the batch begins."""
+        """A POST of the batch begins; what else its flow has comes after the other flows'."""
         self.waiting.remove(batch)
+        # Or the resends of a flow whose hold ended would all go before its neighbours' batches.
+        self.waiting.sort(key=lambda other: other.flow_id == batch.flow_id)
         self.in_flight += 1
         self._of_flow[batch.flow_id] += 1
         self._of_account[batch.account] += 1
@@ -74,8 +76,12 @@ class Permits:
             return self._may_try(self._open_of(account=account), self._of_account[account])
         if flow_id in state.proving:
             return self._may_try(self._open_of(flow_id=flow_id), self._of_flow[flow_id])
-        unsent = sum(batch.flow_id == flow_id for batch in self.waiting)
-        return self._has_share(flow_id, unsent) or not self._others_wait(flow_id)
+        waiting = [batch for batch in self.waiting if batch.flow_id == flow_id]
+        now = asyncio.get_running_loop().time()
+        if any(batch.sent and self.due(batch) <= now for batch in waiting):
+            # A new batch would only wait behind them, and keep those of other flows from its place.
+            return False
+        return self._has_share(flow_id, len(waiting)) or not self._others_wait(flow_id)
 
     def calls_max(self, flow_id: str) -> int:
         """How many calls a batch of the flow may have now: a canary is a single call."""
@@ -93,7 +99,7 @@ class Permits:
         fresh_turn = holds.fresh_turn(flow_id, account)
         if not holds.account_held(account):
             return not any(
-                not fresh_turn if batch.in_doubt else _is_single(batch)
+                not fresh_turn if batch.in_doubt else batch.single
                 for batch in self._open_of(flow_id=flow_id)
             )
         # Single calls of different flows take turns, as long as there are not too many of them.
@@ -102,7 +108,7 @@ class Permits:
             if batch.in_doubt:
                 if not fresh_turn:
                     return False
-            elif _is_single(batch):
+            elif batch.single:
                 singles += 1
                 if batch.flow_id == flow_id or not batch.attempts_made:
                     return False
@@ -115,12 +121,14 @@ class Permits:
             if batch.flow_id == flow_id or batch.account == account
         ]
 
-    @staticmethod
-    def _may_try(open_batches: Iterable[Batch], flying: int) -> bool:
+    def _may_try(self, open_batches: Iterable[Batch], flying: int) -> bool:
         """Whether what is not proven may have another batch: one flies while one backs off."""
         tried = 0
         for batch in open_batches:
             if batch.saved.stage in (Stage.REFUSED, Stage.SUSPECT):
+                continue
+            if self._state.holds.flow(batch.flow_id) is not None:
+                # It waits for its flow, which says nothing of the others.
                 continue
             if not batch.sent:
                 return False
@@ -174,7 +182,7 @@ class Permits:
         if self._state.holds.flow(batch.flow_id) is None:
             return False
         return self._state.batcher.has(batch.flow_id) or any(
-            other is not batch and other.saved.stage is not Stage.SUSPECT
+            other is not batch and (other.in_doubt or other.single)
             for other in self._open_of(flow_id=batch.flow_id)
         )
 
@@ -197,8 +205,3 @@ class Permits:
     def slots_left(self) -> int:
         """Requests that could begin now."""
         return self._concurrency - self.in_flight
-
-
-def _is_single(batch: Batch) -> bool:
-    """Whether a batch in no doubt could be a canary as it is."""
-    return len(batch.calls) == 1 and batch.saved.stage is not Stage.SUSPECT

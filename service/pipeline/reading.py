@@ -7,7 +7,7 @@ Kafka keeps the rest.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from service.core.facts import EventsRead, Trouble
 from service.core.offsets import CHUNK
@@ -27,18 +27,39 @@ far apart, and each stretch with an open offset costs a map."""
 MAPS_MIN = 16
 """Maps that a ledger may have whatever the window."""
 TROUBLE_SECONDS = 1.0
+COUNT_SECONDS = 5.0
+"""Between two looks for new partitions, of a lane that has none."""
 
 
 class Reading:
     """The loop that fills the window of one lane."""
 
     def __init__(
-        self, state: LaneState, reader: Reader, arrivals: Arrivals, changed: Callable[[], None]
+        self,
+        state: LaneState,
+        reader: Reader,
+        arrivals: Arrivals,
+        make_room: Callable[[], bool],
+        count: Callable[[], Awaitable[int]],
+        changed: Callable[[], None],
     ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            state: of the lane.
+            reader: for this loop alone.
+            arrivals: takes what was read.
+            make_room: asked when the window is full; True if it is less so.
+            count: asks the broker how many partitions the requests topic has.
+            changed: wakes the turns.
+        """
         self.bell = Bell()
         self._state = state
         self._reader = reader
         self._arrivals = arrivals
+        self._make_room = make_room
+        self._count = count
+        self._counted_at = float("-inf")
         self._changed = changed
         self._partitions = 0
         """Of the requests topic, when they were last looked at."""
@@ -74,21 +95,22 @@ class Reading:
             return
         for tp, records in batches.items():
             wanted = self._arrivals.take(tp, records, self._reader.known_end(tp))
-            self._arrivals.admit(wanted)
+            await self._arrivals.admit(wanted)
             self._state.observer.tell(EventsRead(tp, len(wanted)))
 
     def _wanted(self) -> tuple[Collection[TopicPartition], int]:
         """Partitions that may be read, and how many records there is room for."""
         state, events = self._state, self._state.settings.events
-        ledgers = {tp: each for tp, each in state.ledgers.items() if tp != state.parked_tp}
+        ledgers = {tp: each for tp, each in state.ledgers.items() if tp not in state.aside}
         recovering = {(topic, partition) for topic, partition, _ in state.recovering}
         if recovering & ledgers.keys():
             # Sealed batches are read again whatever the window: they were held before, too.
             return recovering & ledgers.keys(), 10**9
-        room = events.window_events_max - state.held_events
-        full = state.held_bytes >= events.window_bytes_max or state.checkpoint_full(0.8)
-        if room <= 0 or full or state.outbox.full:
+        if state.checkpoint_full(0.8) or state.outbox.full:
             return (), 0
+        if self._is_full() and not self._make_room():
+            return (), 0
+        room = max(1, events.window_events_max - state.held_events)
         offsets_max = SPREAD_PER_WINDOW * events.window_events_max // max(1, len(ledgers))
         maps_max = max(MAPS_MIN, offsets_max // CHUNK)
         # What a predecessor had read already is read again, however far it had come.
@@ -98,12 +120,24 @@ class Reading:
             if ledger.maps < maps_max or ledger.cursor < ledger.end
         ], room
 
+    def _is_full(self) -> bool:
+        state, events = self._state, self._state.settings.events
+        return (
+            state.held_events >= events.window_events_max
+            or state.held_bytes >= events.window_bytes_max
+        )
+
     async def _add_partitions(self) -> None:
         """Partitions added to the requests topic while running begin at their first record."""
         state = self._state
         topic = state.settings.kafka.topics.requests
         count = self._reader.partition_count(topic)
-        if count == self._partitions:
+        now = asyncio.get_running_loop().time()
+        if state.aside.keys() == state.ledgers.keys() and now > self._counted_at + COUNT_SECONDS:
+            # A client that reads nothing of a topic hears no news of it.
+            self._counted_at = now
+            count = await self._count()
+        if count <= self._partitions:
             return
         fresh = [
             (topic, partition)

@@ -15,10 +15,11 @@ from service.core.holds import HoldState
 from service.core.outcomes import Failure
 from service.core.times import day_of
 from service.pipeline.batch import Batch
+from service.pipeline.endings import cancelled, exhausted, with_history
 from service.pipeline.flows import Flows
-from service.pipeline.gate import Gate, cancelled, exhausted
+from service.pipeline.gate import Gate
 from service.pipeline.permits import Permits
-from service.pipeline.sealing import Sealer, with_history
+from service.pipeline.sealing import Sealer
 from service.pipeline.state import LaneState
 from service.ports import Clock
 
@@ -90,12 +91,11 @@ class Review:
             other is not batch
             and other.flow_id == batch.flow_id
             and not other.in_doubt
-            and len(other.calls) == 1
-            and other.saved.stage is not Stage.SUSPECT
+            and other.single
             for other in self._state.open.values()
         )
         canary = not hold.by and not rivals
-        if canary and len(batch.calls) == 1:
+        if canary and batch.single:
             return self._exhaust(batch, hold)
         self._replace(batch, self._sealer.set_aside(batch, canary=canary))
         return True
@@ -123,7 +123,7 @@ class Review:
         if state.holds.probe_at(batch.flow_id, account) > asyncio.get_running_loop().time():
             return False
         others = any(
-            other.account == account and (other.in_doubt or len(other.calls) == 1)
+            other.account == account and (other.in_doubt or other.single)
             for other in state.open.values()
         ) or any(self._flows.account(flow_id) == account for flow_id in state.batcher.flows())
         if others:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import msgspec
 
@@ -22,6 +21,8 @@ from service.core.outcomes import Failure
 from service.core.times import day_of, moved, start_time_at
 from service.errors import EventRefused
 from service.pipeline.batch import Batch, mint_id
+from service.pipeline.bodies import fragment, fragments, unshifted
+from service.pipeline.endings import expiry, with_history
 from service.pipeline.flows import Flows
 from service.pipeline.gate import Gate
 from service.pipeline.state import LaneState
@@ -59,18 +60,23 @@ class Sealer:
         if not calls:
             return None
         recipe = self._filled_now(self._flows.recipe(draft.flow_id), calls)
-        refused = [call for call in calls if call.attempts]
         return self._make(
             draft.flow_id,
             calls,
             recipe,
             draft.cause,
-            before=max((call.attempts for call in refused), default=-1),
+            before=max(map(self._sent_before, calls)),
             first_failed_ms=min(
                 (call.first_failed_ms for call in calls if call.first_failed_ms is not None),
                 default=None,
             ),
         )
+
+    def _sent_before(self, call: Call) -> int:
+        """How often the call was in a body, in this life or an earlier one; -1 if it never was."""
+        if call.attempts:
+            return call.attempts
+        return 0 if self._state.is_replayed(call) else -1
 
     def _filled_now(self, recipe: Recipe, calls: Sequence[Call]) -> Recipe:
         """The recipe with the time of sealing, if a call needs one."""
@@ -128,15 +134,13 @@ class Sealer:
         """The recipe of new bytes: a moved start-time too, where a tail is not enough."""
         if self._flows.account(flow_id) not in self._state.shifting:
             return recipe
-        before = recipe.shift_time or codec.start_time_in(
-            _fragment(first, recipe), first.identifier
-        )
+        before = recipe.shift_time or codec.start_time_in(fragment(first, recipe), first.identifier)
         now = start_time_at(self._clock.wall())
         return msgspec.structs.replace(recipe, shift_time=moved(before) if before else now)
 
     def _body(self, flow_id: str, calls: Sequence[Call], recipe: Recipe, tail: int | None) -> bytes:
         security_id = self._flows.flow(flow_id).security_id
-        return codec.body(recipe, flow_id, security_id, _fragments(calls, recipe), tail)
+        return codec.body(recipe, flow_id, security_id, fragments(calls, recipe), tail)
 
     def mint_anew(self, batch: Batch) -> None:
         """Other bytes with the same meaning, for a provider that may remember these."""
@@ -155,6 +159,7 @@ class Sealer:
             recipe=recipe,
             attempts=(),
             attempts_before=batch.attempts_made,
+            refused_code=saved.attempts[-1].code if saved.attempts else saved.refused_code,
             first_possible_ms=None,
         )
         self._state.bodies.add(batch.saved.sha256)
@@ -183,7 +188,7 @@ class Sealer:
         made = self._make(
             batch.flow_id,
             calls,
-            self._filled_now(_unshifted(batch, calls[0], today), calls),
+            self._filled_now(unshifted(batch, calls[0], today), calls),
             Cause.CUT,
             before=batch.attempts_made,
             first_failed_ms=batch.saved.first_failed_ms,
@@ -259,9 +264,9 @@ class Sealer:
             calls = [self._rebuilt(batch.found[source], saved.recipe) for source in batch.sources]
         except EventRefused:
             return False
-        fragments = _fragments(calls, saved.recipe)
+        elements = fragments(calls, saved.recipe)
         for security_id in self._flows.security_ids(saved.flow_id):
-            body = codec.body(saved.recipe, saved.flow_id, security_id, fragments, tail)
+            body = codec.body(saved.recipe, saved.flow_id, security_id, elements, tail)
             if codec.sha256(body) == saved.sha256:
                 batch.calls, batch.body = calls, body
                 batch.found = {}
@@ -282,49 +287,3 @@ class Sealer:
             start_day=rebuilt.start_day,
             expires_at=rebuilt.expires_at,
         )
-
-
-def _unshifted(batch: Batch, first: Call, today: int) -> Recipe:
-    """The batch's recipe for other calls: a moved start-time is its first call's, on its day."""
-    recipe, day = batch.saved.recipe, batch.shift_day
-    if first is batch.calls[0] and (day is None or day >= today):
-        return recipe
-    return msgspec.structs.replace(recipe, shift_time=None)
-
-
-def _fragment(call: Call, recipe: Recipe) -> bytes:
-    if call.fill_at < 0:
-        return call.fragment
-    return codec.filled(call.fragment, call.fill_at, recipe.fill_time or "")
-
-
-def _fragments(calls: Sequence[Call], recipe: Recipe) -> list[bytes]:
-    """The exact elements of a body."""
-    if recipe.fill_time is None:
-        fragments = [call.fragment for call in calls]
-    else:
-        fragments = [_fragment(call, recipe) for call in calls]
-    if recipe.shift_time is not None:
-        fragments[0] = codec.shifted(fragments[0], calls[0].identifier, recipe.shift_time)
-    return fragments
-
-
-def expiry(now_ms: int, flow_id: str) -> Failure:
-    """Of calls whose time went by before they were sent."""
-    return Failure(
-        "expired",
-        "start-time's day or expires-at has passed; publish it again with a new time",
-        now_ms,
-        flow_id=flow_id,
-    )
-
-
-def with_history(failure: Failure, batch: Batch) -> Failure:
-    """The failure with what is known of its batch."""
-    return replace(
-        failure,
-        flow_id=batch.flow_id,
-        batch_id=batch.id,
-        attempts=batch.attempts_made,
-        first_failed_ms=batch.saved.first_failed_ms,
-    )

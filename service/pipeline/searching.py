@@ -3,6 +3,7 @@
 Knows nothing of other answers. A refused batch is cut in two once. If one half passes, the other is
 cut on, until the bad calls stand alone. If both are refused, one single call is sent as a probe: if
 it passes, both halves are cut on; if it is refused too, the flow is held (provider-api.md, Codes).
+When another call of a flow so held passes, the first is sent once more, and ends if refused again.
 Each batch's stage is in the checkpoint, and a half that waits is never sent meanwhile.
 """
 
@@ -77,6 +78,10 @@ class Search:
         self._hold(batch, Hold("flow", f"{verdict.message}; {MALFORMED_ADVICE}"), verdict.code)
         # While the flow is held already, this was another call that was tried, or the same again.
         suspect = held is None or batch.saved.stage is Stage.SUSPECT
+        if not suspect and self._state.batcher.has(batch.flow_id):
+            # It may be bad itself: the next canary is a call that was not tried yet.
+            self._sealer.set_aside(batch, canary=False)
+            return
         self._mark(batch, Stage.SUSPECT if suspect else Stage.NONE)
         self._requeue(batch)
 
@@ -109,12 +114,13 @@ class Search:
                 continue
             stage = other.saved.stage
             family = batch.saved.search is not None and other.saved.search == batch.saved.search
-            if stage is Stage.SUSPECT and not other.in_doubt and self._unqueue(other):
-                self._reject(other, PASSED, None)
+            if stage is Stage.SUSPECT:
+                # Sent once more: it may be the flow that was repaired meanwhile.
+                self._set_stage(other, Stage.CUTTING)
             elif family and stage is Stage.HALF:
                 self._set_stage(other, Stage.CUTTING)
             elif family and stage is Stage.REFUSED and self._unqueue(other):
-                self._cut_or_reject(other, PASSED, None)
+                self._cut_or_reject(other, PASSED, other.saved.refused_code)
 
     def look(self) -> None:
         """Probe for families of which nothing is left but what was refused."""

@@ -59,6 +59,8 @@ class Sender:
         self.bell = Bell()
         self.circuit_until = 0.0
         """Loop time before which nothing is sent: the provider cannot be reached, or asked to."""
+        self.circuit_reason = ""
+        """Why, in one line for the operator."""
         self._state = state
         self._permits = permits
         self._window = window
@@ -87,15 +89,6 @@ class Sender:
             else:
                 await self._send(batch, turns)
 
-    def pause(self, seconds: float) -> None:
-        """The provider asks the whole budget to rest: that of all lanes, if they share one."""
-        self.rest(seconds)
-        self._window.rest(seconds)
-
-    def rest(self, seconds: float) -> None:
-        """Send nothing for so long."""
-        self.circuit_until = max(self.circuit_until, asyncio.get_running_loop().time() + seconds)
-
     # What waits
 
     def release(self, batch: Batch) -> None:
@@ -109,6 +102,21 @@ class Sender:
             return False
         self._permits.waiting.remove(batch)
         return True
+
+    def rest(self, seconds: float, reason: str) -> None:
+        """Send nothing at all for a while."""
+        until = asyncio.get_running_loop().time() + seconds
+        if until > self.circuit_until:
+            self.circuit_until, self.circuit_reason = until, reason
+
+    def pause(self, seconds: float, reason: str) -> None:
+        """The provider asks the whole budget to rest: that of all lanes, if they share one."""
+        self.rest(seconds, reason)
+        self._window.rest(seconds)
+
+    def answered(self) -> None:
+        """The provider can be reached, and asks for no rest any more."""
+        self.circuit_reason = ""
 
     @property
     def in_flight(self) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from service.core.calls import Call
-from service.core.facts import RequestEnded, RetryPlanned
+from service.core.facts import RetryPlanned
 from service.core.outcomes import Acceptance, Failure
 from service.core.verdicts import (
     Accepted,
@@ -21,23 +21,22 @@ from service.core.verdicts import (
     Duplicate,
     Fate,
     Fates,
-    History,
     Hold,
     NotSent,
-    Pause,
     Refused,
     Remedy,
-    Request,
-    Response,
     RetrySame,
     Shift,
     Unconfirmed,
     Verdict,
-    judge,
 )
 from service.pipeline.batch import Batch
+from service.pipeline.endings import with_history
 from service.pipeline.flows import Flows
-from service.pipeline.sealing import Sealer, with_history
+from service.pipeline.heard import Heard
+from service.pipeline.judging import fact_of, verdict_on
+from service.pipeline.pacing import Pacing
+from service.pipeline.sealing import Sealer
 from service.pipeline.searching import Search
 from service.pipeline.sender import Sender
 from service.pipeline.state import LaneState
@@ -45,6 +44,8 @@ from service.pipeline.trust import Trust
 from service.pipeline.turns import Turns
 from service.ports import Clock
 
+FLOOD_REASONS = {"rejected", "unconfirmed"}
+"""Ends that say something of the flow; the others are of single events, or of operators."""
 TAKES_CALLS = {205, 402}
 """Refusals that look at a call: the flow and the form are right."""
 
@@ -58,6 +59,7 @@ class Settler:
         flows: Flows,
         sealer: Sealer,
         trust: Trust,
+        heard: Heard,
         clock: Clock,
         rng: random.Random,
     ) -> None:
@@ -66,12 +68,9 @@ class Settler:
         self._settings = state.settings
         self._sealer = sealer
         self._trust = trust
+        self._heard = heard
         self._clock = clock
-        self._rng = rng
-        self._unreached = 0
-        """Attempts in a row that found no connection."""
-        self._paused = 0
-        """429s in a row without a time to wait."""
+        self._pacing = Pacing(state.settings.retry, rng)
         self._sender: Sender
         self._turns: Turns
         self._search = Search(
@@ -89,27 +88,13 @@ class Settler:
 
     def settle(self, batch: Batch, answer: Answer, seconds: float) -> None:
         """One attempt has come to its end, `seconds` after it began."""
-        saved, wall = batch.saved, self._clock.wall()
-        history = History(
-            saved.attempts,
-            saved.mint,
-            saved.tailed,
-            shifted=saved.recipe.shift_time is not None,
-            checksum_confirms=self._settings.provider.checksum_confirms,
+        verdict = verdict_on(
+            batch, answer, seconds, self._flows, self._settings, self._clock.wall()
         )
-        days = [call.start_day for call in batch.calls if call.start_day is not None]
-        days += [day for day in (batch.fill_day, batch.shift_day) if day is not None]
-        request = Request(
-            [call.identifier for call in batch.calls],
-            wall - seconds,
-            wall,
-            min(days, default=None),
-            self._flows.flow(batch.flow_id).own_security_id,
-        )
-        verdict = judge(self._settings.provider.profile, history, request, answer)
-        self._tell(batch, answer, verdict, seconds)
+        self._state.observer.tell(fact_of(batch, answer, verdict, seconds))
         if not isinstance(answer, NotSent):
-            self._unreached = 0
+            self._pacing.reached()
+            self._sender.answered()
         self._apply(batch, verdict)
         if verdict.code in TAKES_CALLS or isinstance(verdict, Accepted | Fates):
             self._search.passed(batch)
@@ -120,14 +105,16 @@ class Settler:
         if self._state.search_ended:
             self._state.search_ended = False
             self._search.look()
+        while self._state.tripped:
+            tripped = self._state.tripped.pop()
+            self._trust.flooded(tripped, self._flows.account(tripped.flow_id))
         self._turns.bell.ring()
         self._sender.bell.ring()
 
     def _apply(self, batch: Batch, verdict: Verdict) -> None:
-        if verdict.pause is not None:
-            self._pause(verdict.pause)
-        else:
-            self._paused = 0
+        pause = self._pacing.paused(verdict.pause)
+        if pause is not None:
+            self._sender.pause(pause, f"the provider asks for a pause: {verdict.message}")
         self._trust.learn(batch, verdict)
         match verdict:
             case Accepted() | Fates():
@@ -185,19 +172,26 @@ class Settler:
         failure = Failure(
             fate.kind, message, self._state.now_ms(), code, request_id=verdict.request_id
         )
-        self._state.failed(batch.flow_id, [call], self._with_this(failure, batch))
+        self._fail(batch, [call], self._with_this(failure, batch))
 
     def _end(self, batch: Batch, reason: str, message: str, code: int | None) -> None:
         """All calls of the batch end alike, by the attempt that is being settled."""
         failure = Failure(reason, message, self._state.now_ms(), code)
-        self._state.failed(batch.flow_id, batch.calls, self._with_this(failure, batch))
+        self._fail(batch, batch.calls, self._with_this(failure, batch))
         self._state.close_batch(batch)
 
     def _close(self, batch: Batch, reason: str, message: str, code: int | None) -> None:
         """All calls of the batch end alike, by attempts that are noted already."""
         failure = Failure(reason, message, self._state.now_ms(), code)
-        self._state.failed(batch.flow_id, batch.calls, with_history(failure, batch))
+        self._fail(batch, batch.calls, with_history(failure, batch))
         self._state.close_batch(batch)
+
+    def _fail(self, batch: Batch, calls: Sequence[Call], failure: Failure) -> None:
+        state = self._state
+        state.failed(batch.flow_id, calls, failure)
+        if failure.reason in FLOOD_REASONS:
+            first_time = sum(not state.is_replayed(call) for call in calls)
+            state.count_flood(batch.flow_id, batch.account, first_time, first_time)
 
     @staticmethod
     def _with_this(failure: Failure, batch: Batch) -> Failure:
@@ -207,18 +201,17 @@ class Settler:
 
     # Going out again
 
-    def _unreachable(self, batch: Batch) -> None:
+    def _unreachable(self, batch: Batch, message: str) -> None:
         """Not a byte left: nothing is sent for a while, and no attempt is counted."""
-        self._unreached += 1
-        wait = self._backoff(self._unreached)
-        self._sender.rest(wait)
+        wait = self._pacing.unreachable()
+        self._sender.rest(wait, f"the provider cannot be reached: {message}")
         self._told_again(batch, "not_sent", wait)
         self._sender.release(batch)
 
     def _again(self, batch: Batch, verdict: RetrySame) -> None:
         attempt = verdict.attempt
         if attempt is None:
-            self._unreachable(batch)
+            self._unreachable(batch, verdict.message)
             return
         counts = verdict.counts and not self._trust.held(batch)
         hold = verdict.hold or self._trust.doubtful(batch, attempt, verdict.message)
@@ -232,12 +225,15 @@ class Settler:
             if verdict.retries_max is None
             else verdict.retries_max + 1,
         )
-        if counts and batch.saved.spent + 1 >= spent_max:
+        spent = counts and batch.saved.spent + 1 >= spent_max
+        if spent and verdict.hold_at_end is not None:
+            self._trust.hold(batch, verdict.hold_at_end, verdict.code)
+        elif spent:
             why = f"no clear answer in {batch.attempts_made + 1} attempts; last: {verdict.message}"
             self._end(batch, "unconfirmed", why, verdict.code)
             return
         self._note(batch, attempt, counts=counts)
-        wait = self._backoff(max(1, batch.saved.spent))
+        wait = self._pacing.backoff(max(1, batch.saved.spent))
         self._told_again(batch, "held" if hold else "ambiguous", wait)
         self._requeue(batch, wait)
 
@@ -278,16 +274,18 @@ class Settler:
             self._requeue(part, 0.0)
 
     def _later(self, batch: Batch, verdict: Refused) -> None:
-        counts = verdict.remedy is Remedy.BACK_OFF and not self._trust.held(batch)
+        asked_to_wait = verdict.remedy is Remedy.PAUSE or verdict.pause is not None
+        counts = not asked_to_wait and not self._trust.held(batch)
         self._note(batch, verdict.attempt, counts=counts)
         if counts and batch.saved.spent >= self._settings.retry.attempts_max:
             self._trust.hold(batch, Hold("flow", verdict.message), verdict.code)
-        wait = self._backoff(max(1, batch.saved.spent))
+        wait = self._pacing.backoff(max(1, batch.saved.spent))
         self._told_again(batch, "refused", wait)
         self._sealer.mint_anew(batch)
         self._requeue(batch, wait)
 
     def _note(self, batch: Batch, attempt: Attempt, *, counts: bool) -> None:
+        self._heard.note(batch.id, batch.saved.mint, attempt)
         batch.note(attempt, self._state.now_ms(), counts=counts)
 
     def _requeue(self, batch: Batch, wait_seconds: float) -> None:
@@ -297,35 +295,7 @@ class Settler:
         self._state.outbox.wanted = True
         self._sender.release(batch)
 
-    def _backoff(self, failures: int) -> float:
-        """Full jitter: any time up to a bound that doubles (Brooker, 2015)."""
-        retry = self._settings.retry
-        bound = min(retry.backoff_max_seconds, retry.backoff_seconds * 2.0 ** min(failures - 1, 30))
-        return self._rng.uniform(0.0, bound)
-
-    def _pause(self, pause: Pause) -> None:
-        """The provider asks the whole budget to rest."""
-        self._paused = self._paused + 1 if pause.seconds is None else 0
-        wait = self._backoff(self._paused) if pause.seconds is None else pause.seconds
-        self._sender.pause(wait)
-
     # What is told
 
     def _told_again(self, batch: Batch, cause: str, wait: float) -> None:
         self._state.observer.tell(RetryPlanned(batch.id, batch.flow_id, cause, wait))
-
-    def _tell(self, batch: Batch, answer: Answer, verdict: Verdict, seconds: float) -> None:
-        if isinstance(answer, Response):
-            code = f"http_{answer.status}" if verdict.code is None else str(verdict.code)
-        else:
-            code = "not_sent" if isinstance(answer, NotSent) else "no_answer"
-        fact = RequestEnded(
-            batch.id,
-            batch.flow_id,
-            len(batch.calls),
-            batch.attempts_made + 1,
-            code,
-            seconds,
-            verdict.message,
-        )
-        self._state.observer.tell(fact)

@@ -133,7 +133,7 @@ class Sharing(Window):
         if not heard.all_registered:
             return super().has_room(calls, requests, now)
         fits = heard.calls + calls <= calls_max and heard.requests + requests <= requests_max
-        return fits and self._bucket_has(calls)
+        return fits and self._bucket_has(calls, requests)
 
     async def _try(self, calls: int) -> Grant | Wait:
         now, (at, like) = loop_time(), self._next

@@ -7,74 +7,26 @@ its outcome, the ledger and the window always change together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from service.core.aside import Aside, Why, note_of, place_of, set_aside
 from service.core.batching import Batcher
-from service.core.calls import Call, Record
+from service.core.calls import Call, Record, bytes_of
 from service.core.cancels import Cancels
 from service.core.checkpoint import VERSION, Checkpoint
 from service.core.codec import readable_flow_id
-from service.core.facts import CallsEnded, CallsParked, EventRefusedFact, EventsLost, Fact
+from service.core.facts import CallsEnded, CallsParked, EventRefusedFact, EventsLost
+from service.core.flood import Flood, Tripped
 from service.core.holds import Holds
 from service.core.learned import LearnedBounds
 from service.core.offsets import Ledger
-from service.core.outcomes import Acceptance, Failure, dead_letter, results
+from service.core.origin import origin_of
+from service.core.outcomes import Acceptance, Failure
 from service.core.rate import WindowGuard
 from service.errors import EventRefused
 from service.pipeline.batch import Batch, Source
-from service.ports import Clock, Observer, TopicPartition, Write
+from service.pipeline.outbox import Outbox, SetAside, Targets
+from service.ports import Clock, Observer, TopicPartition
 from service.settings import Settings
-
-OUTBOX_BYTES_MAX = 8 * 1024 * 1024
-"""So that a backlog of events that only move, or only fail, is taken in bounded transactions."""
-
-
-@dataclass(slots=True)
-class Outbox:
-    """What the next turn will write, and what will be told once it is durable."""
-
-    writes: dict[TopicPartition, list[Write]] = field(default_factory=dict)
-    facts: list[Fact] = field(default_factory=list)
-    wanted: bool = False
-    """A turn is wanted although nothing is to be written: state changed, or the lease runs out."""
-    bytes: int = 0
-    """Of records that are written again as they came."""
-
-    @property
-    def full(self) -> bool:
-        """Whether whoever reads should wait for the next turn."""
-        return self.bytes >= OUTBOX_BYTES_MAX
-
-    def __bool__(self) -> bool:
-        return self.wanted or bool(self.writes)
-
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """Where outcomes go."""
-
-    results: str
-    results_partitions: int
-    dead_letters: str
-    dead_letters_partitions: int
-    dead_letter_bytes_max: int
-    checkpoint_bytes_max: int
-    group_id: str
-
-
-@dataclass(slots=True)
-class Parked:
-    """What is known of the lane's partition of the parked topic without reading it."""
-
-    waiting: int = 0
-    """Records there that are no other's copy and have no outcome."""
-    unread: int = 0
-    """Those of them that are not in memory."""
-    held: int = 0
-    """Those of them that are."""
-    look_ms: float = float("inf")
-    """The earliest time at which one of the unread is to be looked at."""
 
 
 class LaneState:
@@ -124,10 +76,23 @@ class LaneState:
         """Accounts for which a tail is not enough to make bytes new."""
         self.learned = LearnedBounds()
         self.cancels = Cancels(settings.kafka.topics.requests, ())
+        self.replays: set[str] = set()
+        """Ids that stand in the replays topic; `no_replays` are those that do not."""
+        self.no_replays: set[str] = set()
+        dead_letters = settings.dead_letters
+        self.flood = Flood(
+            dead_letters.flood_share,
+            dead_letters.flood_events_min,
+            dead_letters.flood_window_seconds,
+        )
+        self.tripped: list[Tripped] = []
+        """Flows to be held because too many of their calls fail."""
         self.control_at = 0
         """The next offset of the control topic."""
         self.parked_tp = (settings.kafka.topics.parked, lane)
-        self.parked = Parked()
+        self.overflow_tp = (settings.kafka.topics.overflow, lane)
+        self.parked, self.overflow = SetAside(), SetAside()
+        self.aside = {self.parked_tp: self.parked, self.overflow_tp: self.overflow}
         self.ends: dict[TopicPartition, int] = {}
         """The offset after the last committed record, as of the last fetch."""
         self.checkpoint_bytes = 0
@@ -135,6 +100,10 @@ class LaneState:
         self.held_bytes = 0
         self._targets = targets
         self._clock = clock
+
+    def owns(self, partition: int) -> bool:
+        """Whether a partition of the requests topic is this lane's."""
+        return partition % self.lanes == self.lane
 
     def index_of(self) -> dict[TopicPartition, int]:
         """Place of each partition in the checkpoint's list; places never change."""
@@ -154,10 +123,11 @@ class LaneState:
     def hold_record(self, record: Record) -> None:
         """Count a record that is kept in memory from now on."""
         self.held_events += 1
-        self.held_bytes += _bytes_of(record)
+        self.held_bytes += bytes_of(record)
         if isinstance(record, Aside):
-            self.parked.unread -= 1
-            self.parked.held += 1
+            aside = self.aside[record.place[:2]]
+            aside.unread -= 1
+            aside.held.add(record.place[2])
 
     def refuse(self, record: Record, refused: EventRefused) -> None:
         """One event cannot become a call: its dead letter is its outcome."""
@@ -176,19 +146,27 @@ class LaneState:
         self.outbox.facts.append(EventsLost(tp, first, end))
 
     def park(self, calls: Sequence[Call], why: Why, look_ms: int) -> None:
-        """Set calls aside until `look_ms` at most; the same turn finishes them where they lay."""
+        """Set calls of one flow aside until `look_ms` at most."""
+        self._set_aside(calls, self.parked_tp, why, look_ms)
+
+    def spill(self, calls: Sequence[Call]) -> None:
+        """Set calls aside for which their flow has no room in the window."""
+        self._set_aside(calls, self.overflow_tp, Why.OVERFLOW, 0)
+
+    def _set_aside(self, calls: Sequence[Call], tp: TopicPartition, why: Why, look_ms: int) -> None:
+        """The same turn writes them there, and finishes them where they lay."""
         if not calls:
             return
         now_ms = self.now_ms()
-        writes = self.outbox.writes.setdefault(self.parked_tp, [])
+        writes = self.outbox.writes.setdefault(tp, [])
         writes += [set_aside(call, why, now_ms, look_ms) for call in calls]
         records = [call.record for call in calls]
-        self.outbox.bytes += sum(map(_bytes_of, records))
+        self.outbox.bytes += sum(map(bytes_of, records))
         self._finish([place_of(record) for record in records], records)
-        parked = self.parked
-        parked.waiting += len(calls)
-        parked.unread += len(calls)
-        parked.look_ms = min(parked.look_ms, look_ms)
+        aside = self.aside[tp]
+        aside.waiting += len(calls)
+        aside.unread += len(calls)
+        aside.look_ms = min(aside.look_ms, look_ms)
         self._tell_parked(calls[0].flow_id, why, [note_of(record) is None for record in records])
 
     def _tell_parked(self, flow_id: str, why: Why, fresh: Sequence[bool]) -> None:
@@ -203,8 +181,8 @@ class LaneState:
     def finish_lost(self, tp: TopicPartition, offset: int) -> None:
         """A record that was read before, and had no outcome, is gone from its log."""
         self.ledgers[tp].finish([offset])
-        if tp == self.parked_tp:
-            self.parked.waiting -= 1
+        if tp in self.aside:
+            self.aside[tp].waiting -= 1
         self.lose(tp, offset, offset + 1)
 
     # What goes out
@@ -231,12 +209,11 @@ class LaneState:
         uuids: Sequence[str | None] | None,
     ) -> None:
         """The provider took these calls of a batch over."""
-        name, partitions = self._targets.results, self._targets.results_partitions
         writes = self.outbox.writes
-        for call, write in zip(calls, results(acceptance, calls, uuids), strict=True):
-            # The source's partition is a function of the event's key, so one key stays together.
-            writes.setdefault((name, call.record.partition % partitions), []).append(write)
+        for tp, write in self._targets.results_of(calls, acceptance, uuids, self.replays):
+            writes.setdefault(tp, []).append(write)
         self._end(batch.flow_id, "accepted", [call.record for call in calls])
+        self.count_flood(batch.flow_id, batch.account, len(calls), 0)
 
     def failed(self, flow_id: str, calls: Iterable[Call], failure: Failure) -> None:
         """These calls end as dead letters."""
@@ -244,6 +221,17 @@ class LaneState:
         for record in records:
             self._bury((record.topic, record.partition, record.offset), record, failure)
         self._end(flow_id, failure.reason, records)
+
+    def count_flood(self, flow_id: str, account: str, total: int, bad: int) -> None:
+        """So many calls of a flow were judged, so many of them rejected or unconfirmed."""
+        tripped = self.flood.count(flow_id, account, total, bad, self._clock.boot())
+        if tripped is not None:
+            self.tripped.append(tripped)
+
+    def is_replayed(self, call: Call) -> bool:
+        """Whether the call's event was replayed, and its replay is one of ours."""
+        headers = call.record.headers
+        return bool(headers) and origin_of(call.record, self.replays) is not None
 
     def failed_unseen(self, batch: Batch, failure: Failure) -> None:
         """A batch ends although some of its records are gone."""
@@ -265,13 +253,9 @@ class LaneState:
         self.outbox.facts.append(CallsEnded(flow_id, outcome, len(records), latency))
 
     def _bury(self, source: Source, record: Record | None, failure: Failure) -> None:
-        targets = self._targets
-        write = dead_letter(
-            source, record, failure, targets.group_id, targets.dead_letter_bytes_max
-        )
-        partition = source[1] % targets.dead_letters_partitions
-        self.outbox.bytes += _bytes_of(record) if record else 0
-        self.outbox.writes.setdefault((targets.dead_letters, partition), []).append(write)
+        tp, write = self._targets.dead_letter(source, record, failure, self.replays)
+        self.outbox.bytes += bytes_of(record) if record else 0
+        self.outbox.writes.setdefault(tp, []).append(write)
 
     def _finish(self, sources: Iterable[Source], records: Sequence[Record]) -> None:
         offsets: dict[TopicPartition, list[int]] = {}
@@ -279,11 +263,13 @@ class LaneState:
             offsets.setdefault((topic, partition), []).append(offset)
         for tp, done in offsets.items():
             self.ledgers[tp].finish(done)
-        self.parked.waiting -= len(offsets.get(self.parked_tp, ()))
+        for tp, aside in self.aside.items():
+            if tp in offsets:
+                aside.waiting -= len(offsets[tp])
+                aside.held.difference_update(offsets[tp])
         self.held_events -= len(records)
         for record in records:
-            self.held_bytes -= _bytes_of(record)
-            self.parked.held -= isinstance(record, Aside)
+            self.held_bytes -= bytes_of(record)
 
     def checkpoint_full(self, share: float) -> bool:
         """Whether the last checkpoint used more than this share of what its record may have."""
@@ -319,11 +305,12 @@ class LaneState:
             bounds=self.learned.states(),
             limit=self.limit,
             parked=self.parked.waiting,
+            overflow=self.overflow.waiting,
         )
 
     def positions(self) -> Mapping[TopicPartition, int]:
         """The group's offsets, for lag tools."""
-        return {tp: ledger.position for tp, ledger in self.ledgers.items() if tp != self.parked_tp}
+        return {tp: each.position for tp, each in self.ledgers.items() if tp not in self.aside}
 
     def set_limit(self, calls_per_minute: int | None) -> None:
         """Change what all lanes together may send; None: as configured."""
@@ -336,11 +323,3 @@ class LaneState:
         self.limits = (calls, requests)
         self.guard.calls_max = calls // self.lanes
         self.guard.requests_max = requests // self.lanes
-
-
-def _bytes_of(record: Record) -> int:
-    """What of a record's size is upstream's choice."""
-    size = len(record.value or b"") + len(record.key or b"")
-    if record.headers:
-        size += sum(len(name) + len(value or b"") for name, value in record.headers)
-    return size

@@ -72,6 +72,7 @@ def _owned(lane: int, state: LaneState, sender: Sender, standing: str) -> LaneSt
         requests_per_minute=state.guard.requests_max,
         partitions=partitions,
         parked_calls=state.parked.waiting,
+        overflow_calls=state.overflow.waiting,
         oldest_event_age_seconds=_oldest_age(state),
         holds=tuple(
             HoldStatus(
@@ -88,6 +89,7 @@ def _owned(lane: int, state: LaneState, sender: Sender, standing: str) -> LaneSt
         ),
         flows=tuple(FlowStatus(flow_id, calls) for flow_id, calls in longest),
         paused_seconds=max(0.0, sender.circuit_until - now),
+        pause=sender.circuit_reason or None,
         recovering_batches=len(set(map(id, state.recovering.values()))),
         checkpoint_bytes=state.checkpoint_bytes,
         standing=standing,
@@ -97,7 +99,7 @@ def _owned(lane: int, state: LaneState, sender: Sender, standing: str) -> LaneSt
 
 def _partitions(state: LaneState) -> Iterator[PartitionStatus]:
     for tp, ledger in state.ledgers.items():
-        if tp != state.parked_tp:
+        if tp not in state.aside:
             end = state.ends.get(tp)
             lag = None if end is None else max(0, end - ledger.end) + ledger.open
             yield PartitionStatus(*tp, ledger.position, end, lag)

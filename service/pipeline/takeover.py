@@ -24,6 +24,7 @@ from service.errors import CheckpointUnreadable, TopicsError
 from service.pipeline.arrivals import check_end
 from service.pipeline.batch import Batch
 from service.pipeline.flows import Flows
+from service.pipeline.heard import Heard
 from service.pipeline.state import LaneState
 from service.ports import Broker, Clock, Reader, Stored, Survey, TopicPartition, Writer
 from service.settings import Settings
@@ -56,6 +57,7 @@ async def take_over(
     reader: Reader,
     settings: Settings,
     flows: Flows,
+    heard: Heard,
     clock: Clock,
     make_state: Callable[[Survey, Checkpoint | None], LaneState],
 ) -> Taken:
@@ -89,12 +91,13 @@ async def take_over(
             state.cancels = Cancels(settings.kafka.topics.requests, predecessor.cancels)
             state.control_at = predecessor.control
             state.parked.waiting = state.parked.unread = predecessor.parked
+            state.overflow.waiting = state.overflow.unread = predecessor.overflow
             state.parked.look_ms = state.now_ms()
             state.set_limit(predecessor.limit)
             state.ledgers = {(p.topic, p.partition): _ledger(p) for p in predecessor.partitions}
             await _begin(state, reader, settings, survey, latest=False)
             stamp_ms = stored.timestamp_ms if stored else 0
-            _adopt(state, predecessor, flows, stamp_ms, day_of(clock.wall()))
+            _adopt(state, predecessor, flows, heard, stamp_ms, day_of(clock.wall()))
     except BaseException:
         await writer.stop()
         raise
@@ -154,10 +157,9 @@ async def _begin(
     mine: list[TopicPartition] = [
         (topic, partition) for partition in range(state.lane, survey.partitions[topic], state.lanes)
     ]
-    parked = state.parked_tp
     old = {tp: ledger.position for tp, ledger in state.ledgers.items()}
-    await reader.start({tp: at for tp, at in old.items() if tp != parked})
-    mine.append(parked)
+    await reader.start({tp: at for tp, at in old.items() if tp not in state.aside})
+    mine += state.aside
     bounds: Mapping[TopicPartition, tuple[int, int]] = await reader.bounds({*old, *mine})
     for _ in range(END_TRIES):
         if all(position <= bounds[tp][1] for tp, position in old.items()):
@@ -167,14 +169,21 @@ async def _begin(
         bounds = await reader.bounds({*old, *mine})
     for tp, position in old.items():
         check_end(tp, position, bounds[tp][1])
-    fresh = {tp: bounds[tp][1 if latest and tp != parked else 0] for tp in mine if tp not in old}
+    fresh = {
+        tp: bounds[tp][1 if latest and tp not in state.aside else 0] for tp in mine if tp not in old
+    }
     for tp, offset in fresh.items():
         state.begin(tp, offset)
-    await reader.add({tp: offset for tp, offset in fresh.items() if tp != parked})
+    await reader.add({tp: offset for tp, offset in fresh.items() if tp not in state.aside})
 
 
 def _adopt(
-    state: LaneState, predecessor: Checkpoint, flows: Flows, stamp_ms: int, today: int
+    state: LaneState,
+    predecessor: Checkpoint,
+    flows: Flows,
+    heard: Heard,
+    stamp_ms: int,
+    today: int,
 ) -> None:
     """Open batches become batches to be rebuilt; each may have been sent once more."""
     partitions = [(p.topic, p.partition) for p in predecessor.partitions]
@@ -183,6 +192,8 @@ def _adopt(
             (*partitions[index], offset)
             for index, offset in unpack_sources(saved.sources, saved.calls)
         ]
+        attempts = heard.merged(saved.id, saved.mint, saved.attempts)
+        saved = msgspec.structs.replace(saved, attempts=attempts)  # noqa: PLW2901 - the same batch
         batch = Batch(
             _attempted(saved, stamp_ms, today, released=predecessor.released),
             sources,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from service.core.facts import HoldChanged
+from service.core.flood import Tripped
 from service.core.holds import EVERY_ACCOUNT, HoldState
 from service.core.verdicts import Accepted, Attempt, End, Fates, Hold, Scope, Verdict
 from service.pipeline.batch import Batch
@@ -21,6 +22,7 @@ ACCOUNT_IS_RIGHT = {Scope.CALL, Scope.BATCH, Scope.FLOW}
 """An answer that speaks of no more than these has passed the account's checks."""
 DOUBTS_MAX = 5
 """Ambiguous attempts of a flow in a row, of whichever batches, that hold it or its account."""
+FLOOD_BREAKER = "the flood breaker"
 HELD_FLOWS_MAX = 1000
 """So that a checkpoint never outgrows its record; with more the account is held."""
 
@@ -104,6 +106,18 @@ class Trust:
         state.outbox.wanted = True
         if hold.scope == "flow":
             self._held(hold.name)
+
+    def flooded(self, tripped: Tripped, account: str) -> None:
+        """Too many calls of a flow fail: an operator has to look before more are spent."""
+        text = (
+            f"{tripped.bad} of the last {tripped.total} calls were rejected or are unconfirmed "
+            "(dead_letters.flood_share): look at the dead letters, mend the cause, then release it"
+        )
+        now_ms = self._state.now_ms()
+        self.set(HoldState("flow", tripped.flow_id, text, now_ms, by=FLOOD_BREAKER))
+        if tripped.account_too:
+            text = f"several flows in a row; the last: {tripped.flow_id}: {text}"
+            self.set(HoldState("account", account, text, now_ms, by=FLOOD_BREAKER))
 
     def release(self, scope: str, name: str) -> None:
         """An operator ends holds."""

@@ -17,7 +17,8 @@ from service.core.facts import Trouble, TurnCommitted
 from service.errors import BrokerUnavailable, CommitUnknown, LaneFenced
 from service.pipeline.batch import Batch
 from service.pipeline.bell import Bell
-from service.pipeline.state import LaneState, Outbox
+from service.pipeline.outbox import Outbox
+from service.pipeline.state import LaneState
 from service.ports import Broker, Clock, Outgoing, Stored, TopicPartition, Writer
 
 RETAKE_SECONDS = 1.0

@@ -12,10 +12,13 @@ from typing import Protocol
 
 from aiolimiter import AsyncLimiter
 
-from service.core.rate import Wait
+from service.core.rate import WINDOW_SECONDS, Wait
 from service.core.shared import Place
 from service.pipeline.bell import Bell
 from service.pipeline.state import LaneState
+
+TURN_SECONDS = 0.1
+"""What the limit lets through in this time may be sealed besides: a turn takes less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,16 @@ class Window:
 
     def has_room(self, calls: int, requests: int, now: float) -> bool:
         """Whether so much would be granted at once, as far as is known."""
-        return self._bucket_has(calls) and not isinstance(
+        return self._bucket_has(calls, requests) and not isinstance(
             self._state.guard.ask(calls, now, requests), Wait
         )
 
-    def _bucket_has(self, calls: int) -> bool:
-        return self._calls_bucket.has_capacity(min(calls, 2 * self._calls_max))
+    def _bucket_has(self, calls: int, requests: int) -> bool:
+        calls_max, requests_max = self._limits()
+        turns = WINDOW_SECONDS / TURN_SECONDS
+        return self._calls_bucket.has_capacity(
+            calls - calls_max / turns
+        ) and self._requests_bucket.has_capacity(requests - requests_max / turns)
 
     async def ask(self, calls: int, lease: Lease) -> Grant:
         """Wait until a request with so many calls may start, with the lease asked last."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
 
-from service.twin.faults import Fault
+from service.twin.faults import Says
 from service.twin.options import Detail, Options
 
-Delivery = Literal["whole", "cut", "silence", "short", "drip"]
+Delivery = Literal["whole", "cut", "silence", "short", "drip", "raw"]
 
 MESSAGES: Mapping[int, str] = {
     200: "Success",
@@ -57,7 +57,8 @@ class Answer:
     """One HTTP answer and how it is delivered.
 
     `cut` resets the connection without a byte, `silence` leaves it open and mute, `short` states
-    a greater length than it sends, `drip` sends byte by byte.
+    a greater length than it sends, `drip` sends byte by byte, `raw` sends `wire` as it stands and
+    closes.
     """
 
     delivery: Delivery
@@ -66,6 +67,8 @@ class Answer:
     body: bytes = b""
     code: int | None = None
     """The api-response-code in the body, where there is one."""
+    wire: bytes = b""
+    """The answer in exact bytes, its head included, where a proper server would not send it so."""
 
 
 CUT = Answer("cut")
@@ -76,6 +79,20 @@ def bare(status: int, *headers: tuple[str, str]) -> Answer:
     """An HTTP status from in front of the provider, without a code in its body."""
     page = f"<html><body><h1>{status}</h1></body></html>".encode()
     return Answer("whole", status, (HTML, *headers), page)
+
+
+def too_many(options: Options, *headers: tuple[str, str]) -> Answer:
+    """HTTP 429; `headers` are those of an honest provider."""
+    text = options.retry_after
+    return bare(429, *(headers if text is None else (("Retry-After", text),)))
+
+
+def said(says: Says) -> Answer:
+    """An answer word for word, as JSON unless it says otherwise itself."""
+    headers = tuple(says.headers.items())
+    if all(name.lower() != "content-type" for name, _ in headers):
+        headers = (JSON, *headers)
+    return Answer("whole", says.status, headers, says.body.encode())
 
 
 def refusal(code: int, options: Options) -> Answer:
@@ -118,38 +135,6 @@ def partial(
     head = _head(209, MESSAGES[209], options)
     body = head + _request_id(ids) + _details(entries, options, rng)
     return Answer("whole", _status(209, options), (JSON,), body, 209)
-
-
-def broken(  # noqa: C901, PLR0911 - one branch a fault: it reads as the table that it is
-    fault: Fault, answer: Answer, options: Options
-) -> Answer:
-    """What a fault makes of an answer that would have been given."""
-    match fault.effect:
-        case "none":
-            return answer
-        case "cut":
-            return CUT
-        case "silence":
-            return SILENCE
-        case "http":
-            return bare(fault.number)
-        case "code":
-            return refusal(fault.number, options)
-        case "redirect":
-            return bare(307, ("Location", REDIRECTED_PATH))
-        case "empty":
-            return replace(answer, status=answer.status or 200, body=b"", code=None)
-        case "malformed":
-            return Answer("whole", 200, (JSON,), b'{"api-response-code": <html>oops')
-        case "truncated":
-            half = answer.body[: len(answer.body) // 2] or b"{"
-            return replace(
-                answer, delivery="whole", status=answer.status or 200, body=half, code=None
-            )
-        case "wrong-length":
-            return replace(answer, delivery="short", status=answer.status or 200)
-        case "drip":
-            return replace(answer, delivery="drip", status=answer.status or 200)
 
 
 def uuid_text(number: int) -> str:
@@ -208,14 +193,30 @@ def _spoilt(
             return rng.sample(entries, len(entries))
         case "missing":
             return entries[:picked] + entries[picked + 1 :]
-        case "repeated":
-            return [*entries, entries[picked]]
+        case "both" | "bare":
+            return [
+                *entries[:picked],
+                _odd(entries[picked], wrong, options),
+                *entries[picked + 1 :],
+            ]
         case _:
-            return [*entries, _refused_entry(entries[picked][0], 205, options)]
+            entry = entries[picked]
+            again = entry if wrong == "repeated" else _refused_entry(entry[0], 205, options)
+            return [*entries, again]
+
+
+def _odd(entry: Entry, wrong: Detail, options: Options) -> Entry:
+    """An entry with a uuid and an error, or with neither."""
+    identifier, members = entry
+    if wrong == "bare":
+        return identifier, b'"remark":null'
+    return identifier, members + b"," + _refused_entry(identifier, 205, options)[1]
 
 
 def _status(code: int, options: Options) -> int:
     """The HTTP status of an answer with this code that is no plain success."""
+    if options.body_status == "429":
+        return HTTPStatus.TOO_MANY_REQUESTS
     if options.body_status == "mirrored":
         return HTTPStatus.BAD_REQUEST if code in BODILESS else code
     if options.body_status == "200" or code == PARTIAL:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from service.twin import answers
+from service.twin import answers, spoilt
 from service.twin.answers import Answer
 from service.twin.checksums import Checksums, Remembered
 from service.twin.faults import Fault, Faults, Script
@@ -94,6 +94,11 @@ class Twin:
         """The script in force."""
         return self._faults.script
 
+    @property
+    def busy(self) -> bool:
+        """Whether calls of a request that arrived are still to be accepted."""
+        return bool(self._under_way)
+
     def program(self, script: Script | None, now: float) -> None:
         """Puts another script in force from `now` on; None: no faults, the switches of the start.
 
@@ -123,13 +128,24 @@ class Twin:
         arrival = Arrival(request, body, digest, now, wall, fault)
         decision = self._front(arrival, path, calls) or self._work(arrival)
         if fault is not None and fault.moment == "inside" and decision.checksum:
-            decision = Decision(answers.broken(fault, answers.bare(500), self.options))
+            decision = Decision(spoilt.broken(fault, answers.bare(500), self.options))
         self._foresee(decision)
         if fault is not None and fault.moment == "after":
-            broken = answers.broken(fault, decision.answer, self.options)
+            broken = spoilt.broken(fault, decision.answer, self.options)
             decision = replace(decision, answer=broken)
         self._note(arrival, calls, attempt, decision)
         return self._timed(decision, delay)
+
+    def turn_away(self, body_bytes: int, now: float, wall: float) -> Answer | None:
+        """The answer to a request by its stated length alone, or None: its body is to be read."""
+        options = self.options
+        if options.oversize != "413-early" or body_bytes <= options.body_bytes_max or options.sink:
+            return None
+        self.ledger.arrived(now, 0, body_bytes)
+        answer = spoilt.hung_up(answers.bare(413))
+        arrival = Arrival(Request(None, ()), b"", b"", now, wall, None)
+        self._note(arrival, 0, 1, Decision(answer))
+        return answer
 
     def act(self, decision: Decision, now: float, wall: float) -> None:
         """Accepts the decision's calls; called once for every decision, when it is due."""
@@ -149,7 +165,7 @@ class Twin:
         """What stands before the provider's own work, or None if the request comes through."""
         options, fault = self.options, arrival.fault
         if fault is not None and fault.moment == "before":
-            return Decision(answers.broken(fault, answers.bare(502), options))
+            return Decision(spoilt.broken(fault, answers.bare(502), options))
         if path != options.path:
             known = path in PATHS.values()
             return Decision(answers.refusal(301, options) if known else answers.bare(404))

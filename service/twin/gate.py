@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from email.utils import formatdate
 
-from service.twin.answers import SILENCE, Answer, bare, refusal
+from service.twin.answers import SILENCE, Answer, bare, refusal, too_many
 from service.twin.ledger import SlidingWindow
 from service.twin.options import Options
 
@@ -34,14 +34,14 @@ class Gate:
             return None
         match options.excess:
             case "429-seconds":
-                return bare(429, ("Retry-After", str(math.ceil(wait_seconds))))
+                return too_many(options, ("Retry-After", str(math.ceil(wait_seconds))))
             case "429-date":
                 due = formatdate(math.ceil(wall + wait_seconds), usegmt=True)
-                return bare(429, ("Retry-After", due))
+                return too_many(options, ("Retry-After", due))
             case "silence":
                 return SILENCE
             case status:
-                return bare(int(status))
+                return too_many(options) if status == "429" else bare(int(status))
 
     def oversize(self, options: Options, body_bytes: int) -> Answer | None:
         """The answer to a body over the size, or None."""
@@ -54,5 +54,7 @@ class Gate:
                 return SILENCE
             case "303" | "400" as code:
                 return refusal(int(code), options)
+            case "413-early":
+                return bare(413)
             case status:
                 return bare(int(status))

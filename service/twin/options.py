@@ -16,7 +16,9 @@ from service.errors import ConfigurationError
 Profile = Literal["bulk", "realtime", "dialer"]
 Stage = Literal["receipt", "validation", "acceptance"]
 NumberForm = Literal["digits", "e164", "ten", "foreign"]
-Detail = Literal["shuffled", "missing", "extra", "repeated", "conflicting", "empty", "null"]
+Detail = Literal[
+    "shuffled", "missing", "extra", "repeated", "conflicting", "both", "bare", "empty", "null"
+]
 
 PATHS: Mapping[Profile, str] = {
     "bulk": "/kairos-apis/outbound/create",
@@ -50,11 +52,15 @@ class Options(
         Literal["accept", "429", "429-seconds", "429-date", "500", "403", "silence"],
         Meta(description="what excess over the limit answers (accept: noted in the ledger only)"),
     ] = "accept"
+    retry_after: Annotated[
+        Annotated[str, Meta(pattern="^[ -~]*$")] | None,
+        Meta(description="text of Retry-After with every 429, however absurd; null: an honest one"),
+    ] = None
     calls_max: Annotated[int, Meta(ge=1, description="calls in a request; more is 303")] = 500
     body_bytes_max: Annotated[int, Meta(ge=1, description="bytes of a body")] = 262_144
     oversize: Annotated[
-        Literal["413", "303", "400", "403", "silence", "accept"],
-        Meta(description="what a larger body answers"),
+        Literal["413", "413-early", "303", "400", "403", "silence", "accept"],
+        Meta(description="what a larger body answers; early: before it is read, then closes"),
     ] = "413"
     checksum_at: Annotated[Stage, Meta(description="when a checksum is recorded")] = "acceptance"
     checksum_over: Annotated[
@@ -93,7 +99,8 @@ class Options(
     ] = None
     code_as_text: Annotated[bool, Meta(description="api-response-code is a string")] = False
     body_status: Annotated[
-        Literal["200", "mirrored", "4xx"], Meta(description="HTTP status of an error in the body")
+        Literal["200", "mirrored", "4xx", "429"],
+        Meta(description="HTTP status of an error in the body"),
     ] = "200"
     validate_calls: Annotated[
         bool | None, Meta(description="check each call while waiting; null: bulk does not")

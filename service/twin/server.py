@@ -50,6 +50,9 @@ class TwinServer:
         await self._runner.cleanup()
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
+        answer = self._twin.turn_away(request.content_length or 0, self._clock(), time.time())
+        if answer is not None:
+            return _raw(request, answer)
         body = await request.read()
         decision = self._twin.arrive(body, request.path, self._clock(), time.time())
         await self._pause(decision.act_after_seconds)
@@ -81,6 +84,8 @@ class TwinServer:
                 return await self._short(request, answer)
             case "drip":
                 return await self._drip(request, answer)
+            case "raw":
+                return _raw(request, answer)
 
     async def _short(self, request: web.Request, answer: Answer) -> web.StreamResponse:
         response = _stream(answer, SHORT_BY_BYTES)
@@ -91,6 +96,8 @@ class TwinServer:
         return response
 
     async def _drip(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        if answer.wire:
+            return await self._drip_raw(request, answer)
         response = _stream(answer, 0)
         await response.prepare(request)
         step = max(1, len(answer.body) // DRIPS)
@@ -100,11 +107,33 @@ class TwinServer:
         await response.write_eof()
         return response
 
+    async def _drip_raw(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        step = max(1, len(answer.wire) // DRIPS)
+        for start in range(0, len(answer.wire), step):
+            await self._pause(self._twin.options.drip_seconds / DRIPS)
+            if request.transport is None or request.transport.is_closing():
+                break
+            request.transport.write(answer.wire[start : start + step])
+        return _close(request)
+
 
 def _stream(answer: Answer, missing_bytes: int) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
     response.content_length = len(answer.body) + missing_bytes
     return response
+
+
+def _raw(request: web.Request, answer: Answer) -> web.Response:
+    """Sends the exact bytes of an answer, and closes without a word."""
+    if request.transport is not None:
+        request.transport.write(answer.wire)
+    return _close(request)
+
+
+def _close(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.close()
+    return web.Response()
 
 
 def _cut(request: web.Request) -> web.Response:

@@ -3,66 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 
-from service.adapters.provider import ANSWER_BYTES_MAX, HttpProvider
+from service.adapters.provider import HttpProvider
 from service.core.verdicts import NoAnswer, NotSent, Response
+from tests.contracts.provider_servers import always, read_request, served
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nRetry-After: 7\r\n\r\n{}"
-
-
-def always() -> bool:
-    """The lease stands."""
-    return True
-
-
-@asynccontextmanager
-async def served(handler: Handler, timeout_seconds: float = 5.0) -> AsyncIterator[HttpProvider]:
-    """A provider whose server does with each connection what `handler` says."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await handler(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    listening = socket.socket()
-    # A small window: what the server has not read yet still waits on the client's side.
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    listening.bind(("127.0.0.1", 0))
-    server = await asyncio.start_server(accept, sock=listening, limit=1024)
-    port = server.sockets[0].getsockname()[1]
-    provider = HttpProvider(f"http://127.0.0.1:{port}/path", timeout_seconds, "test")
-    try:
-        yield provider
-    finally:
-        await provider.close()
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def read_request(reader: asyncio.StreamReader) -> tuple[str, bytes]:
-    """Head and body of one request."""
-    head = (await reader.readuntil(b"\r\n\r\n")).decode()
-    length = next(
-        int(line.split(":")[1])
-        for line in head.splitlines()
-        if line.lower().startswith("content-l")
-    )
-    return head, await reader.readexactly(length)
 
 
 async def test_the_exact_bytes_go_out_once_and_the_answer_comes_back() -> None:
@@ -115,8 +63,14 @@ async def test_a_lease_that_ran_out_while_connecting_stops_the_first_byte() -> N
     assert not any(received)
 
 
-async def test_a_post_that_is_given_up_is_aborted_on_the_wire() -> None:
-    """The kernel would deliver the rest later, after a successor has sent the batch again."""
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+@pytest.mark.parametrize("body_bytes", [256_000, 16_000_000])
+async def test_a_post_that_is_given_up_is_aborted_on_the_wire(body_bytes: int) -> None:
+    """The rest would be delivered later, after a successor has sent the batch again.
+
+    The kernel takes the small body whole; of the large one the program itself holds the rest, as
+    it does of every body while a connection is young and far away.
+    """
     received = 0
     ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
 
@@ -134,7 +88,7 @@ async def test_a_post_that_is_given_up_is_aborted_on_the_wire() -> None:
             ended.set_result(error)
 
     given_up = asyncio.Event()
-    body = b"x" * 256_000
+    body = b"x" * body_bytes
     async with served(handler, timeout_seconds=0.3) as provider:
         answer = await provider.post(body, always)
         assert answer == NoAnswer("timeout")
@@ -192,23 +146,6 @@ async def test_an_answer_that_breaks_off_is_marked() -> None:
 
     async with served(handler) as provider:
         assert await provider.post(b"{}", always) == Response(200, b"half", None, truncated=True)
-
-
-async def test_an_endless_answer_is_cut() -> None:
-    """A hostile answer must not fill the memory."""
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
-        for _ in range(ANSWER_BYTES_MAX // 65_536 + 100):
-            writer.write(b"x" * 65_536)
-            await writer.drain()
-
-    async with served(handler) as provider:
-        answer = await provider.post(b"{}", always)
-    assert isinstance(answer, Response)
-    assert answer.truncated
-    assert len(answer.body) == ANSWER_BYTES_MAX
 
 
 async def test_a_redirect_is_not_followed() -> None:

@@ -79,6 +79,16 @@ async def test_a_held_dispatcher_is_ready_and_says_what_is_held() -> None:
     assert (hold["lane"], hold["scope"], hold["name"], hold["code"]) == (1, "flow", "AbCd1234", 301)
 
 
+async def test_a_dispatcher_without_a_provider_is_ready_and_says_so() -> None:
+    """At 3 a.m. a green probe and no calls must not leave the cause to guessing."""
+    reason = "the provider cannot be reached: NOT_SENT: connection refused"
+    lane = replace(lane_of(), pause=reason, paused_seconds=1.5)
+    async with served(status_of(lane)) as address:
+        got = await get(f"{address}/readyz")
+    assert got.status == 200
+    assert got.json["pauses"] == [{"lane": lane.lane, "reason": reason, "seconds": 1.5}]
+
+
 async def test_the_status_is_as_new_as_the_question() -> None:
     """Who repairs something watches this page for the effect."""
     statuses = [WELL]

@@ -27,6 +27,8 @@ from tests.core.twin_requests import FLOW, WALL, answer_of, body, call, make, se
         ({"profile": "realtime", "details": ["extra"]}, 200, 200, 2),
         ({"profile": "realtime", "details": ["repeated", "shuffled"]}, 200, 200, 2),
         ({"profile": "realtime", "details": ["conflicting"]}, 200, 200, 2),
+        ({"profile": "realtime", "details": ["both"]}, 200, 200, 1),
+        ({"profile": "realtime", "details": ["bare"]}, 200, 200, 1),
     ],
 )
 def test_success(switches: dict[str, Any], status: int, code: Any, details: int | None) -> None:

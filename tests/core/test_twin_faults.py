@@ -36,6 +36,21 @@ from tests.core.twin_requests import FLOW, WALL, answer_of, body, call, make, se
         ("code-205-before", "whole", 200, 0),
         ("truncated-before", "whole", 502, 0),
         ("none", "whole", 202, 1),
+        ("nameless", "whole", 202, 1),
+        ("huge", "whole", 202, 1),
+        ("wrong-type", "whole", 202, 1),
+        ("wide-text", "whole", 202, 1),
+        ("byte-mark", "whole", 202, 1),
+        ("over-length", "raw", 202, 1),
+        ("bad-chunks", "raw", 202, 1),
+        ("old-http", "raw", 202, 1),
+        ("no-http", "raw", 202, 1),
+        ("interim", "raw", 202, 1),
+        ("giant-header", "raw", 202, 1),
+        ("twice", "raw", 202, 1),
+        ("hang-up", "raw", 202, 1),
+        ("hang-up-before", "raw", 502, 0),
+        ("drip-head", "drip", 202, 1),
     ],
 )
 def test_faults(fault: str, delivery: str, status: int, times: int) -> None:
@@ -44,6 +59,68 @@ def test_faults(fault: str, delivery: str, status: int, times: int) -> None:
     decision = send(twin, body())
     assert (decision.answer.delivery, decision.answer.status) == (delivery, status)
     assert twin.ledger.times_accepted(FLOW, b'"c-1"') == times
+
+
+@pytest.mark.parametrize(
+    ("switches", "header"),
+    [
+        ({}, None),
+        ({"retry_after": "soon"}, "soon"),
+        ({"retry_after": "-7"}, "-7"),
+        ({"retry_after": "99999999999"}, "99999999999"),
+        ({"excess": "429-seconds", "retry_after": "0"}, "0"),
+    ],
+)
+def test_any_retry_after(switches: dict[str, Any], header: str | None) -> None:
+    """A client that believes an absurd Retry-After sleeps through the campaign."""
+    twin = make([{"fault": "http-429", "nth": 2}], calls_per_minute=1, **switches)
+    send(twin, body())
+    answer = send(twin, body(call("c-2")), 1.0).answer
+    assert answer.status == 429
+    assert dict(answer.headers).get("Retry-After") == header
+    excess = send(twin, body(call("c-3")), 2.0).answer
+    assert switches.get("excess") is None or dict(excess.headers)["Retry-After"] == header
+
+
+def test_a_retry_after_that_is_no_header_is_refused() -> None:
+    """A line break in a switch would end the answer's head."""
+    with pytest.raises(ConfigurationError):
+        make(retry_after="1\r\nX: y")
+
+
+def test_a_429_may_stand_above_any_code() -> None:
+    """Code and status may disagree: the code decides, and the pause is kept besides."""
+    decision = send(make(body_status="429"), body(flow_id="short"))
+    assert (decision.answer.status, answer_of(decision)["api-response-code"]) == (429, 301)
+
+
+def test_too_long_by_its_header_alone() -> None:
+    """A front refuses without reading; nothing of such a request may count as accepted."""
+    twin = make(oversize="413-early", body_bytes_max=1000)
+    assert twin.turn_away(1000, 0.0, WALL) is None
+    answer = twin.turn_away(1001, 0.0, WALL)
+    assert answer is not None
+    assert (answer.delivery, answer.status) == ("raw", 413)
+    assert twin.ledger.summary().requests == 1
+    assert make(body_bytes_max=1000).turn_away(1001, 0.0, WALL) is None
+
+
+@pytest.mark.parametrize(("fault", "times"), [("says", 0), ("says-after", 1)])
+def test_an_answer_word_for_word(fault: str, times: int) -> None:
+    """Without it, odd answers could only be tried on something that is not the twin."""
+    says = {"status": 429, "headers": {"Retry-After": "1"}, "body": "{}"}
+    twin = make([{"fault": fault, "says": says}])
+    answer = send(twin, body()).answer
+    assert (answer.delivery, answer.status, answer.body) == ("whole", 429, b"{}")
+    assert dict(answer.headers) == {"Content-Type": "application/json", "Retry-After": "1"}
+    assert twin.ledger.times_accepted(FLOW, b'"c-1"') == times
+
+
+@pytest.mark.parametrize("rule", [{"fault": "says"}, {"fault": "cut", "says": {}}])
+def test_an_answer_needs_its_fault_and_the_fault_its_answer(rule: dict[str, Any]) -> None:
+    """Else a script would seem to say what is never said."""
+    with pytest.raises(ConfigurationError):
+        read_script([rule])
 
 
 @pytest.mark.parametrize("fault", ["", "cut-later", "http-99", "code-5", "http", "drop", "cut "])

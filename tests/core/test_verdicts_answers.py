@@ -126,6 +126,14 @@ def test_a_wrong_charset_in_the_message_does_not_hide_the_code() -> None:
     assert verdict.message == "205 INVALID_CONTACT_NUMBER: Num\ufffdro"
 
 
+@pytest.mark.parametrize("code", [b'"0205"', rb'"\u0032\u00305"', b" 205 ", b'"205"'])
+def test_a_code_in_another_spelling_of_json(code: bytes) -> None:
+    """The same JSON value is the same code, however the provider's encoder writes it."""
+    verdict = judge("bulk", FIRST, ASKED, Response(200, b'{"api-response-code":%b}' % code))
+    assert told(verdict) == "new mint bisect"
+    assert verdict.code == 205
+
+
 def test_messages_are_safe_to_log() -> None:
     """A provider that quotes a number or a secret must not put it into our logs and headers."""
     secret = "s3cr3t" * 10 + "abcd"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from service.core.verdicts import (
     History,
     Request,
     Response,
+    RetrySame,
     Verdict,
     judge,
 )
@@ -99,7 +101,16 @@ def test_a_call_missing_from_a_success() -> None:
         (took('"a"', "u"), "accepted u", "accepted u"),
         (refused('"a"'), "rejected 205", "unconfirmed 205"),
         (refused('"a"', "402"), "rejected 402", "unconfirmed 402"),
-        (refused('"a"', 777), "rejected 777", "unconfirmed 777"),
+        # Where a whole batch would stay in doubt, one call does: it may be about to ring.
+        (refused('"a"', 777), "unconfirmed 777", "unconfirmed 777"),
+        (refused('"a"', 201), "unconfirmed 201", "unconfirmed 201"),
+        (refused('"a"', 206), "unconfirmed 206", "unconfirmed 206"),
+        (refused('"a"', 213), "unconfirmed 213", "unconfirmed 213"),
+        (refused('"a"', "500"), "unconfirmed 500", "unconfirmed 500"),
+        (refused('"a"', 303), "rejected 303", "unconfirmed 303"),
+        (refused('"a"', 211), "rejected 211", "unconfirmed 211"),
+        (refused('"a"', 209, ',"phonon-uuid":"u"'), "accepted u", "accepted u"),
+        (refused('"a"', 209), "unconfirmed", "accepted"),
         (refused('"a"', 205, ',"phonon-uuid":null'), "rejected 205", "unconfirmed 205"),
         (refused('"a"', 205, ',"phonon-uuid":""'), "rejected 205", "unconfirmed 205"),
         (refused('"a"', 205, ',"phonon-uuid":"u"'), "unconfirmed 205", "unconfirmed 205"),
@@ -202,6 +213,41 @@ def test_another_value_is_a_stranger(sent: bytes, echo: str) -> None:
     assert isinstance(verdict, Fates)
     assert fates(verdict) == ["unconfirmed"]
     assert verdict.strangers == 1
+
+
+ANSWER_BYTES = 2_000_000
+"""About what the adapter reads at most of one answer."""
+CPU_SECONDS_MAX = 0.8
+"""Generous for a slow machine: a fifth of it is usual."""
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{}",
+        '{"client-identifier":1}',
+        '{"client-identifier":[[[[[1]]]]]}',
+        took('"a"', "u1"),
+        f'{{"client-identifier":[{"1," * (ANSWER_BYTES // 4)}1]}}',
+        f'{{"client-identifier":"{"x" * (ANSWER_BYTES // 2)}"}}',
+        f'{{"client-identifier":1.{"1" * (ANSWER_BYTES // 2)}}}',
+    ],
+)
+def test_a_list_made_to_cost_time_is_not_read(entry: str) -> None:
+    """While one answer is judged no lane renews its lease: a hostile list must not take seconds."""
+    entries = [entry] * (ANSWER_BYTES // (len(entry) + 1))
+    began = time.process_time()
+    verdict = answered(209, *entries)
+    assert time.process_time() - began < CPU_SECONDS_MAX
+    assert isinstance(verdict, RetrySame) or set(fates(verdict)) == {"unconfirmed"}
+
+
+def test_a_list_of_some_entries_too_many_is_read() -> None:
+    """Repeats and strangers are passed over; only a list beyond all reason is none."""
+    strangers = [took(f'"s{n}"', "x") for n in range(90)]
+    verdict = answered(209, *strangers, A, ONE, TEXT, A, ONE, TEXT)
+    assert isinstance(verdict, Accepted)
+    assert verdict.strangers == 90
 
 
 def test_ids_are_bounded() -> None:

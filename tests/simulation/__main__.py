@@ -8,32 +8,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from tests.simulation.runs import run_seeds
 from tests.simulation.world import Report, simulate
 
 FAILURES_SHOWN_MAX = 20
 VIOLATIONS_SHOWN_MAX = 3
-SEEDS_PER_TASK = 10
 
 
 def replay_command(seed: int) -> str:
     """What shows a failing seed with its full trace."""
     return f"make simulate SEED={seed}"
-
-
-def run_seeds(seeds: Sequence[int], jobs: int) -> Iterator[Report]:
-    """A report of each seed, in their order, over `jobs` processes."""
-    if jobs == 1:
-        yield from map(simulate, seeds)
-        return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap(simulate, seeds, SEEDS_PER_TASK)
 
 
 def describe(report: Report) -> list[str]:
@@ -54,12 +44,13 @@ def one(seed: int) -> bool:
     return not report.violations
 
 
-def many(first: int, number: int, jobs: int) -> bool:
-    """Run seeds and print what failed; True if nothing did."""
+def many(seeds: Sequence[int], jobs: int, *, stop: bool = False) -> bool:
+    """Run seeds and print what failed, to the end or until `stop`; True if nothing did."""
     started = time.monotonic()
-    failed, events, unconfirmed = 0, 0, 0
+    ran, failed, events, unconfirmed = 0, 0, 0, 0
     exceptions: Counter[str] = Counter()
-    for report in run_seeds(range(first, first + number), jobs):
+    for report in run_seeds(seeds, jobs):
+        ran += 1
         events += report.events
         unconfirmed += report.unconfirmed
         exceptions.update(report.exceptions)
@@ -67,8 +58,10 @@ def many(first: int, number: int, jobs: int) -> bool:
             failed += 1
             if failed <= FAILURES_SHOWN_MAX:
                 _say(*describe(report))
+            if stop:
+                break
     summary = {
-        "seeds": number,
+        "seeds": ran,
         "failed": failed,
         "events": events,
         "unconfirmed": unconfirmed,
@@ -91,9 +84,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first of them")
     parser.add_argument("--seed", type=int, default=None, help="only this one, with its trace")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--stop", action="store_true", help="at the first seed that fails")
     given = parser.parse_args(arguments)
-    well = one(given.seed) if given.seed is not None else many(given.first, given.seeds, given.jobs)
-    return 0 if well else 1
+    if given.seed is not None:
+        return 0 if one(given.seed) else 1
+    seeds = range(given.first, given.first + given.seeds)
+    return 0 if many(seeds, given.jobs, stop=given.stop) else 1
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ from service.ports import Outgoing, Stored, Survey, TopicPartition
 from service.settings import Settings
 from tests.simulation.election import SimElection
 from tests.simulation.kafka import RECORD_BYTES_MAX, Fenced, SimKafka
-from tests.simulation.link import CALL_SECONDS, Link
+from tests.simulation.link import CALL_SECONDS, Link, give
 
 METADATA_SECONDS = 30.0
 """How late a partition that was added may be noticed."""
+FETCH_FAILED_SHARE = 0.3
+"""Of fetches that cannot reach the broker; the others just find nothing, as in aiokafka."""
 BUSY_SECONDS = 0.02
 """aiokafka's wait while an earlier transaction is still ending."""
 
@@ -205,16 +207,24 @@ class SimReader:
             return {}
         wanted = sorted(partitions)
         await asyncio.sleep(self._link.delay())
-        try:
-            async with asyncio.timeout(wait_seconds):
-                while True:
-                    news = self._kafka.news()
-                    found = self._read(wanted, records_max) if self._link.open else {}
-                    if found:
-                        return found
-                    await news
-        except TimeoutError:
-            return {}
+        loop = self._kafka.loop
+        deadline = loop.time() + wait_seconds
+        while True:
+            found = self._read(wanted, records_max) if self._link.open else {}
+            if found:
+                return found
+            if loop.time() >= deadline:
+                if not self._link.open and self._link.rng.random() < FETCH_FAILED_SHARE:
+                    raise BrokerUnavailable("Kafka did not answer")
+                return found
+            news = loop.create_future()
+            for tp in wanted:
+                self._kafka.logs[tp].waiting[self] = news
+            timer = loop.call_at(deadline, give, news, None)
+            try:
+                await news
+            finally:
+                timer.cancel()
 
     def _read(
         self, wanted: Sequence[TopicPartition], records_max: int

@@ -13,6 +13,7 @@ from service.errors import BrokerUnavailable
 from tests.simulation.group import Member
 from tests.simulation.kafka import SimKafka
 from tests.simulation.link import CALL_SECONDS, Link
+from tests.simulation.loop import SimHandle
 
 
 class SimElection:
@@ -26,7 +27,9 @@ class SimElection:
         self._member: Member | None = None
         self._on_lanes: Callable[[frozenset[int]], None] | None = None
         self._told = -1
-        self._beater: asyncio.Task[None] | None = None
+        self._entry: SimHandle | None = None
+        """Its request to join is on its way."""
+        self._beater: SimHandle | None = None
         self._context = contextvars.copy_context()
 
     async def join(self, on_lanes: Callable[[frozenset[int]], None]) -> None:
@@ -37,21 +40,23 @@ class SimElection:
         except TimeoutError as error:
             raise BrokerUnavailable("Kafka did not answer") from error
         self._on_lanes = on_lanes
-        self._beater = asyncio.create_task(self._beat(), name="heartbeat")
+        self._beat()
 
-    async def _beat(self) -> None:
-        """Heartbeats, and the news that they bring."""
-        while True:
-            if self._link.open and self._link.heartbeats_up:
-                member = self._member
-                if member is None or not self._kafka.group.beat(member):
-                    await asyncio.sleep(self._link.delay())
-                    self._member = member = self._kafka.group.join(
-                        self._client_id, self._session_seconds, self._assigned
-                    )
-                elif member.generation > self._told and self._kafka.group.stable:
-                    self._tell(member)
-            await asyncio.sleep(self._session_seconds / 10)
+    def _beat(self) -> None:
+        """A heartbeat, and the news that it brings; then the next one."""
+        loop, member = self._kafka.loop, self._member
+        if self._link.open and self._link.heartbeats_up and self._entry is None:
+            if member is None or not self._kafka.group.beat(member):
+                self._entry = loop.call_later(self._link.delay(), self._enter)
+            elif member.generation > self._told and self._kafka.group.stable:
+                self._tell(member)
+        self._beater = loop.call_later(self._session_seconds / 10, self._beat)
+
+    def _enter(self) -> None:
+        self._entry = None
+        self._member = self._kafka.group.join(
+            self._client_id, self._session_seconds, self._assigned
+        )
 
     def _assigned(self, member: Member) -> None:
         """Outside of the process: the coordinator's answer is on its way."""
@@ -66,9 +71,10 @@ class SimElection:
     async def leave(self) -> None:
         """See `Election.leave`."""
         self._on_lanes = None
-        if self._beater is not None:
-            self._beater.cancel()
-            self._beater = None
+        for handle in (self._beater, self._entry):
+            if handle is not None:
+                handle.cancel()
+        self._beater = self._entry = None
         member, self._member = self._member, None
         if member is not None and self._link.open:
             self._kafka.loop.after(self._link.delay(), self._kafka.group.leave, member)

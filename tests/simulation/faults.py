@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tests.simulation.operators import Operators
 from tests.simulation.plan import reconfigured
 
 if TYPE_CHECKING:
@@ -19,11 +20,16 @@ STEPS_TO_CRASH_MAX = 80
 """A crash comes up to so many callbacks after its time, so at any await."""
 STORM_SECONDS = 4.0
 """Between the crashes of a storm."""
+OWNERS_SHARE = 0.7
+"""Of faults of processes, those that befall one that has lanes, if there is one."""
+COMMIT_SECONDS_MAX = 15.0
+"""After this a client gives up a commit that is not answered."""
 
 
 def schedule(world: SimWorld) -> None:
     """Put all faults of the plan into the world's time."""
     Faults(world).schedule()
+    Operators(world).schedule()
 
 
 class Faults:
@@ -45,6 +51,7 @@ class Faults:
             "restart": (3, self._restart),
             "reconfigure": (3, self._reconfigure),
             "clock": (3, self._clock),
+            "return": (1, self._return),
             "outage": (2, self._outage),
             "partition": (3, self._partition),
             "deaf": (5, self._deaf),
@@ -60,14 +67,26 @@ class Faults:
                 for at in times:
                     self._world.loop.after(at, self._unless_calm, act, chance)
 
-    def _unless_calm(self, act: Callable[[random.Random], None], rng: random.Random) -> None:
+    def _unless_calm(self, act: Callable[..., None], *args: Any) -> None:
         if not self._world.calm:
-            act(rng)
+            act(*args)
+
+    def _owners(self) -> list[Slot]:
+        """Places of processes that have lanes."""
+        return [
+            slot
+            for slot in self._world.slots
+            if slot.process and slot.process.replica and slot.process.replica.lanes
+        ]
+
+    def _some(self, rng: random.Random) -> Slot:
+        """A place, rather of a process that has lanes than of another."""
+        return rng.choice((rng.random() < OWNERS_SHARE and self._owners()) or self._world.slots)
 
     # Processes
 
     def _crash(self, rng: random.Random) -> None:
-        self._crash_one(rng.choice(self._world.slots), rng)
+        self._crash_one(self._some(rng), rng)
 
     def _crash_one(self, slot: Slot, rng: random.Random) -> None:
         def arm(process: Process) -> None:
@@ -92,7 +111,7 @@ class Faults:
         self._halt(rng, sleeps=True)
 
     def _halt(self, rng: random.Random, *, sleeps: bool) -> None:
-        world, slot = self._world, rng.choice(self._world.slots)
+        world, slot = self._world, self._some(rng)
 
         def halt(process: Process) -> None:
             node = process.node
@@ -112,12 +131,30 @@ class Faults:
             self._world.note(process.node.name, "goes on")
             self._world.loop.resume(process.node, slept_seconds)
 
+    def _return(self, rng: random.Random) -> None:
+        """Owners lose Kafka; their successors come, work and die before they are back."""
+        world = self._world
+        owners = [
+            s for s in world.slots if s.process and s.process.replica and s.process.replica.lanes
+        ]
+        if not owners:
+            return
+        away, seconds = rng.choice(owners), COMMIT_SECONDS_MAX + 3 * self._session_seconds
+        for slot in world.slots:
+            if slot is away:
+                self._cut_off(slot, seconds)
+            else:
+                until_dead = seconds - 1.5 * self._session_seconds
+                world.loop.after(
+                    until_dead, self._unless_calm, world.kill, slot, 2 * self._session_seconds
+                )
+
     def _restart(self, rng: random.Random) -> None:
-        self._world.stop(rng.choice(self._world.slots))
+        self._world.stop(self._some(rng))
 
     def _reconfigure(self, rng: random.Random) -> None:
         world = self._world
-        slot = rng.choice(world.slots)
+        slot = self._some(rng)
         slot.settings = reconfigured(world.plan.settings, rng)
         if rng.random() < 0.5:
             world.stop(slot)
@@ -147,24 +184,38 @@ class Faults:
     def _partition(self, rng: random.Random) -> None:
         """A process cannot reach Kafka, though the provider it can."""
         seconds = self._session_seconds * rng.choice((0.5, 1.5, 4.0)) * rng.random()
+        self._cut_off(self._some(rng), seconds)
 
+    def _cut_off(self, slot: Slot, seconds: float) -> None:
         def cut(process: Process) -> None:
             self._world.note(process.node.name, f"is cut off from Kafka for {seconds:.3f} s")
             process.link.up = False
             self._world.loop.after(seconds, lambda: setattr(process.link, "up", True))
 
-        self._world.in_process(rng.choice(self._world.slots), cut)
+        self._world.in_process(slot, cut)
 
     def _deaf(self, rng: random.Random) -> None:
-        """A process's heartbeats fail while its commits work."""
+        """A process's heartbeats fail while its commits work; perhaps only until it is replaced."""
         seconds = self._session_seconds * rng.uniform(0.8, 3.0)
+        slot, then_cut_off = self._some(rng), rng.random() < 0.5
 
-        def cut(process: Process) -> None:
+        def deafen(process: Process) -> None:
             self._world.note(process.node.name, f"has no heartbeats for {seconds:.3f} s")
             process.link.heartbeats_up = False
             self._world.loop.after(seconds, lambda: setattr(process.link, "heartbeats_up", True))
+            if then_cut_off and process.replica is not None:
+                self._cut_off_when_replaced(slot, process, list(process.replica.lanes))
 
-        self._world.in_process(rng.choice(self._world.slots), cut)
+        self._world.in_process(slot, deafen)
+
+    def _cut_off_when_replaced(self, slot: Slot, process: Process, lanes: list[int]) -> None:
+        owners = {self._world.kafka.group.owner_of(lane) for lane in lanes}
+        if slot.process is not process or process.link.heartbeats_up or self._world.calm:
+            return
+        if owners - {process.node.name, None}:
+            self._cut_off(slot, self._session_seconds)
+        else:
+            self._world.loop.after(0.01, self._cut_off_when_replaced, slot, process, lanes)
 
     def _compact(self, _: random.Random) -> None:
         for (topic, _partition), log in self._world.kafka.logs.items():

@@ -6,7 +6,6 @@ arrives. Follows KIP-98 and KIP-447 as far as the ports can see. Knows nothing o
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 
@@ -54,7 +53,6 @@ class SimKafka:
         self._epochs: dict[str, int] = {}
         self._current: dict[str, Transaction] = {}
         self._stamps: dict[tuple[str, int, int], int] = {}
-        self._readers: list[asyncio.Future[None]] = []
 
     # Outages
 
@@ -66,7 +64,8 @@ class SimKafka:
         """The broker is back, with all that was acknowledged."""
         self.up = True
         self.group.reload()
-        self.wake()
+        for log in self.logs.values():
+            log.wake()
 
     def now_ms(self) -> int:
         """The broker's own clock, which stamps the checkpoints."""
@@ -87,23 +86,8 @@ class SimKafka:
         """Upstream writes one record; in a transaction of its own choice, or in none."""
         record = self.logs[tp].append(*write, self.now_ms(), by)
         if by is None:
-            self.wake()
+            self.logs[tp].wake()
         return record
-
-    # Waiting for records
-
-    def wake(self) -> None:
-        """Something may be readable that was not before."""
-        waiting, self._readers = self._readers, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    def news(self) -> asyncio.Future[None]:
-        """Done when there may be something new to read."""
-        future = self.loop.create_future()
-        self._readers.append(future)
-        return future
 
     # Transactions, as the coordinator sees them
 
@@ -173,7 +157,7 @@ class SimKafka:
             self.loop.after(0.5, self._mark, transaction, log)
             return
         log.mark(transaction)
-        self.wake()
+        log.wake()
 
     def _expire(self, transaction: Transaction) -> None:
         """The coordinator aborts what is open for too long, and fences its producer."""

@@ -18,8 +18,9 @@ from service.core.facts import Fact
 from service.core.holds import Holds
 from service.core.rate import WINDOW_SECONDS
 from service.pipeline.flows import Flows
+from service.pipeline.outbox import Targets
 from service.pipeline.sharing import Sharing
-from service.pipeline.state import LaneState, Targets
+from service.pipeline.state import LaneState
 from service.pipeline.window import Grant
 from service.settings import Settings
 from service.twin.ledger import SlidingWindow

@@ -70,7 +70,7 @@ class Link:
 
     def _arrive(self, request: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
         if not self.open:
-            _give(answer, (False, None))
+            give(answer, (False, None))
             return
         try:
             value = request()
@@ -79,9 +79,10 @@ class Link:
         self.kafka.loop.after(self.delay(), self._answer, answer, value)
 
     def _answer(self, answer: asyncio.Future[Any], value: Any) -> None:
-        _give(answer, (self.open, value))
+        give(answer, (self.open, value))
 
 
-def _give(future: asyncio.Future[Any], value: Any) -> None:
+def give(future: asyncio.Future[Any], value: Any) -> None:
+    """Set the result, unless whoever waits for it has gone."""
     if not future.done():
         future.set_result(value)

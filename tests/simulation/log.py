@@ -7,6 +7,7 @@ offset). Knows nothing of clients or time.
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,8 @@ class Log:
     first: int = 0
     end: int = 0
     records: list[SimRecord] = field(default_factory=list)
+    waiting: dict[object, asyncio.Future[None]] = field(default_factory=dict)
+    """By reader: done when there may be something new to read."""
     _by: list[Transaction | None] = field(default_factory=list)
     _offsets: list[int] = field(default_factory=list)
     _pending: list[Transaction] = field(default_factory=list)
@@ -91,10 +94,20 @@ class Log:
         self._pending.remove(by)
         self.end += 1
 
+    def wake(self) -> None:
+        """Something may be readable that was not before."""
+        if self.waiting:
+            waiting, self.waiting = self.waiting, {}
+            for future in waiting.values():
+                if not future.done():
+                    future.set_result(None)
+
     @property
     def stable(self) -> int:
         """The last stable offset: where read_committed ends."""
-        return min((by.logs[self] for by in self._pending), default=self.end)
+        if not self._pending:
+            return self.end
+        return min(by.logs[self] for by in self._pending)
 
     def read(self, offset: int, records_max: int) -> list[SimRecord]:
         """Committed records from `offset` on."""

@@ -43,35 +43,33 @@ NODE: contextvars.ContextVar[Node | None] = contextvars.ContextVar("node", defau
 class SimHandle:
     """A callback that was scheduled; the part of asyncio's handles that is public."""
 
-    __slots__ = ("_args", "_callback", "_cancelled", "context", "node", "when_of_node")
+    __slots__ = ("args", "callback", "context", "node", "off", "when_of_node")
 
     def __init__(
         self, callback: Any, args: Any, context: contextvars.Context | None, when: float | None
     ) -> None:
-        context = contextvars.copy_context() if context is None else context
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
+        if context is None:
+            context = contextvars.copy_context()
+        self.callback = callback
+        self.args = args
+        self.off = False
+        """Whether it was cancelled."""
         self.context = context
-        self.node = context.get(NODE)
+        self.node: Node | None = context.get(NODE)
         self.when_of_node = when
 
     def cancel(self) -> None:
         """Never run it."""
-        self._cancelled = True
+        self.off = True
 
     def cancelled(self) -> bool:
         """Whether it was cancelled."""
-        return self._cancelled
+        return self.off
 
     def when(self) -> float:
         """Its time by its node's clock."""
         assert self.when_of_node is not None
         return self.when_of_node
-
-    def run(self) -> None:
-        """Call it in its context."""
-        self.context.run(self._callback, *self._args)
 
 
 class SimTask(asyncio.Task[Any]):
@@ -127,7 +125,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """At `when` by the clock of the node that asks."""
         handle = SimHandle(callback, args, context, when)
         node = handle.node
-        due = when + (node.lag if node is not None else 0.0)
+        due = when if node is None else when + node.lag
         heapq.heappush(self._timers, (due, next(self._numbers), handle))
         return handle
 
@@ -186,17 +184,19 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         asyncio._set_running_loop(self)  # noqa: SLF001 - documented for those who write loops
         try:
             task = self.create_task(main, name="world")
-            while not task.done():
-                self._step()
+            done, step = task.done, self._step
+            while not done():
+                step()
             return task.result()
         finally:
             asyncio._set_running_loop(None)  # noqa: SLF001
 
     def _step(self) -> None:
-        while not self._ready:
+        ready = self._ready
+        while not ready:
             self._advance()
-        handle = self._ready.popleft()
-        if handle.cancelled():
+        handle = ready.popleft()
+        if handle.off:
             return
         node = handle.node
         if node is not None:
@@ -208,19 +208,19 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 if node.crash_in < 0:
                     node.crash_in = None
                     node.on_crash()
-                    self._ready.appendleft(handle)
+                    ready.appendleft(handle)
                     return
         self.steps += 1
         if self.steps > STEPS_MAX:
             raise Stuck(f"{STEPS_MAX} callbacks ran: something spins")
         self.now += STEP_SECONDS
-        handle.run()
+        handle.context.run(handle.callback, *handle.args)
 
     def _advance(self) -> None:
         if not self._timers:
             raise Stuck("nothing is scheduled: everybody waits for ever")
         due, _, handle = heapq.heappop(self._timers)
-        if handle.cancelled():
+        if handle.off:
             return
         node = handle.node
         if node is not None:
@@ -229,10 +229,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 node.held.append(handle)
                 return
             # Its machine slept since this was scheduled: the timer is late by as much.
-            real = handle.when() + node.lag
-            if real > due + STEP_SECONDS:
-                heapq.heappush(self._timers, (real, next(self._numbers), handle))
-                return
+            if node.lag:
+                real = handle.when() + node.lag
+                if real > due + STEP_SECONDS:
+                    heapq.heappush(self._timers, (real, next(self._numbers), handle))
+                    return
         self.now = max(self.now, due)
         self._ready.append(handle)
 

@@ -7,7 +7,6 @@ explains is counted by its letter, where the world draws that case.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,9 @@ import msgspec
 from service.core import checkpoint as checkpoints
 from service.core.checkpoint import Checkpoint
 from service.twin.behaviour import Decision, Twin
+from tests.simulation.bodies import Bodies
 from tests.simulation.log import SimRecord, Transaction
+from tests.simulation.orders import Orders
 from tests.simulation.plan import CORRELATION_KEY, Plan
 from tests.simulation.provider import Wire
 from tests.simulation.upstream import Event
@@ -44,15 +45,13 @@ class _Source(msgspec.Struct):
     offset: int
 
 
-class _Result(msgspec.Struct):
+class _Result(msgspec.Struct, rename="kebab"):
     source: _Source
+    batch_id: str
+    confirmation: str
 
 
 _decode_result = msgspec.json.Decoder(_Result).decode
-
-
-def _last_place(owners: Sequence[str], owner: str) -> int:
-    return max((place for place, one in enumerate(owners) if one == owner), default=-1)
 
 
 @dataclass(slots=True)
@@ -82,13 +81,13 @@ class Oracle:
         self._twin = twin
         self._names = names
         self._identity_key = CORRELATION_KEY if "correlation" in plan.kinds else None
-        self._mints: dict[tuple[str, int], bytes] = {}
-        self._durable: dict[bytes, int] = {}
-        """The lane of each body that a committed checkpoint holds."""
-        self._owners: list[list[str]] = [[] for _ in range(plan.lanes)]
-        """Who committed in each lane, in this order."""
-        self._sender: dict[int, int] = {}
-        """The place among its owners of the last that sent for a lane."""
+        self.bodies = Bodies(
+            plan.lanes,
+            self.wrong,
+            alike="f" in plan.cases,
+            half_written="g" in plan.cases,
+        )
+        self.orders = Orders(self.events, self.wrong, plan)
 
     def wrong(self, what: str) -> None:
         """Note a violation."""
@@ -108,21 +107,32 @@ class Oracle:
 
     def committed(self, transaction: Transaction) -> None:
         """A lane's transaction is decided."""
-        for record in transaction.records:
-            if record.topic == self._names["checkpoints"]:
-                self._checkpoint(checkpoints.decode(record.value))
-            elif record.topic == self._names["results"]:
-                source = _decode_result(record.value or b"").source
+        names, owner = self._names, ""
+        # The checkpoint is the last record, but says who wrote the others.
+        for record in reversed(transaction.records):
+            if record.topic == names["checkpoints"]:
+                state = checkpoints.decode(record.value)
+                owner = state.owner
+                self._checkpoint(state)
+            elif record.topic == names["results"]:
+                result = _decode_result(record.value or b"")
+                source = result.source
                 self._outcome((source.topic, source.partition, source.offset), "accepted")
-            elif record.topic == self._names["dead_letters"]:
-                headers = {name: value.decode() for name, value in record.headers}
-                where = "__dlq.errors."
-                source_of = (
-                    headers[f"{where}topic"],
-                    int(headers[f"{where}partition"]),
-                    int(headers[f"{where}offset"]),
-                )
-                self._outcome(source_of, headers["dispatch.reason"])
+                if result.confirmation == "checksum":
+                    self.bodies.believed(result.batch_id, owner)
+            elif record.topic == names["dead_letters"]:
+                self._dead_letter({name: value.decode() for name, value in record.headers})
+
+    def _dead_letter(self, headers: dict[str, str]) -> None:
+        where = "__dlq.errors."
+        source = (
+            headers[f"{where}topic"],
+            int(headers[f"{where}partition"]),
+            int(headers[f"{where}offset"]),
+        )
+        self._outcome(source, headers["dispatch.reason"])
+        if headers["dispatch.reason"] == "cancelled":
+            self.orders.cancelled(source)
 
     def _outcome(self, source: Source, outcome: str) -> None:
         if source not in self.events:
@@ -132,14 +142,8 @@ class Oracle:
         self.outcomes[source] = outcome
 
     def _checkpoint(self, state: Checkpoint) -> None:
-        owners = self._owners[state.lane]
-        if state.owner not in owners[-1:]:
-            owners.append(state.owner)
-        for batch in state.batches:
-            known = self._mints.setdefault((batch.id, batch.mint), batch.sha256)
-            if known != batch.sha256:
-                self.wrong(f"batch {batch.id} mint {batch.mint} changed its bytes")
-            self._durable[batch.sha256] = state.lane
+        self.bodies.checkpoint(state)
+        self.orders.checkpoint(state)
         for partition in state.partitions:
             before = (0, partition.began if "retention" in self._plan.kinds else 0)
             for first, end in (before, *partition.lost):
@@ -147,21 +151,11 @@ class Oracle:
                     (partition.topic, partition.partition, offset) for offset in range(first, end)
                 )
 
-    def launched(self, body: bytes, owner: str, *, twins: int) -> None:
+    def launched(self, body: bytes, owner: str, wall: float, *, twins: int) -> None:
         """The first byte of a request leaves; `twins` with these very bytes may still arrive."""
-        lane = self._durable.get(hashlib.sha256(body).digest())
-        if lane is None:
-            self.wrong("a request left although no committed checkpoint holds its bytes")
-            return
-        place = _last_place(self._owners[lane], owner)
-        if "f" in self._plan.cases:
-            # The same bytes may be another batch's, of another lane.
-            return
-        if place < self._sender.setdefault(lane, place):
-            self.wrong(f"a request of lane {lane} left after its successor's first one")
-        self._sender[lane] = max(place, self._sender[lane])
-        if twins and "g" not in self._plan.cases:
-            self.wrong("a request left while one with the same bytes was still on its way")
+        lane = self.bodies.launched(body, owner, twins=twins)
+        if lane is not None:
+            self.orders.launched(body, lane, wall)
 
     def arrived(self, wire: Wire, decision: Decision) -> None:
         """A request reached the provider."""

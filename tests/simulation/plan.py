@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.twin.faults import Rule, Script
+from tests.simulation import scenes
 from tests.simulation.link import Weather
 from tests.simulation.provider import Network
 
@@ -22,23 +23,30 @@ EVENT_KEY = "$flow.key.Event"
 CORRELATION_KEY = "$flow.key.Source"
 HOLD_SECONDS = 3900.0
 """A hold's canaries may be a quarter of an hour apart, and the first ones may fail."""
-HANDOVER_SHARE = 0.2
-"""Of worlds, those that are made for the one fault that chance alone seldom meets."""
-NOON = 1_900_044_000.0
+NOON = 1_899_961_200.0
 """2030-03-17 at 12:30 (+05:30), in seconds since the epoch."""
 MIDNIGHT = NOON + 11.5 * 3600
 
-PROCESS_FAULTS = ("crash", "storm", "freeze", "suspend", "restart", "reconfigure", "clock")
+PROCESS_FAULTS = (
+    "return",
+    "crash",
+    "storm",
+    "freeze",
+    "suspend",
+    "restart",
+    "reconfigure",
+    "clock",
+)
 KAFKA_FAULTS = ("outage", "partition", "deaf", "commit", "slow", "compaction", "short", "open")
 NETWORK_FAULTS = ("unsent", "lost-before", "lost-after", "slow-way", "slow-answer", "down")
 HEALING = (*PROCESS_FAULTS, *KAFKA_FAULTS, *NETWORK_FAULTS, "unanswered")
 """Faults after which no call may be left in doubt, but for rare chains of them."""
 DOUBTING = (
     *("doubtful", "details", "expiring", "midnight", "retention", "strange", "outright"),
-    "definite",
+    *("definite", "operators"),
 )
 """Faults that rightly leave doubt: a refusal among the attempts does, where an answer is lost."""
-OTHER = ("refusing", "grow")
+OTHER = ("refusing", "grow", "hours", "parked")
 
 LOSING = (
     *("crash", "storm", "freeze", "suspend", "restart", "reconfigure", "lost-after", "slow-way"),
@@ -95,12 +103,16 @@ class Plan:
     network: Network = field(default_factory=Network)
     patience_seconds: float = 0.0
     """From the last fault until every event must have its outcome."""
+    quiet_seconds: float | None = None
+    """Before the first event; None: drawn."""
+    opens_at: dict[str, float] = field(default_factory=dict)
+    """By flow, the wall time at which its calling hours begin."""
 
     @property
     def heals(self) -> bool:
         """Whether at most 5 % may end `unconfirmed`; 402 settles no earlier doubt."""
         vague = "refusing" in self.kinds and self.switches["refused"][0].startswith("402")
-        return not (self.cases or vague or self.kinds.intersection(DOUBTING))
+        return not (self.cases or vague or self.kinds.intersection((*DOUBTING, "broken")))
 
     def rng(self, name: str) -> random.Random:
         """Chance for one part of the world, which others do not disturb."""
@@ -118,12 +130,11 @@ def draw(seed: int) -> Plan:
         cases = {case for case in SWITCHES if rng.random() < 0.3} or {rng.choice(SWITCHES)}
     if "f" not in cases and rng.random() < 0.3:
         kinds.add("correlation")
-    handover = rng.random() < HANDOVER_SHARE
-    if handover:
-        kinds.add("deaf")
-    lanes = rng.choice((1, 1, 1, 2, 3))
-    calls_max = rng.choice((1, 2)) if handover else rng.choice((1, 2, 3, 5, 10))
-    limit = 10 * calls_max * lanes * (100 if handover else rng.choice((1, 2, 20, 100)))
+    scene = scenes.draw(rng)
+    kinds |= scene.kinds
+    lanes = rng.choice(scene.lanes)
+    calls_max = rng.choice(scene.calls_max)
+    limit = 10 * calls_max * lanes * rng.choice(scene.limits)
     plan = Plan(
         seed,
         frozenset(kinds),
@@ -139,9 +150,10 @@ def draw(seed: int) -> Plan:
         switches=_switches(rng, kinds, cases, limit),
         script=_script(rng, kinds, cases),
     )
-    if handover:
-        _hand_over(plan)
     _weather(plan, rng)
+    scene.set(plan, rng)
+    if "hours" in kinds and "midnight" not in kinds:
+        _open_late(plan, rng)
     plan.switches["profile"] = plan.settings["provider"]["profile"]
     # At worst every call goes alone through one lane, and some go more than once.
     requests = plan.settings["provider"]["requests_per_minute"] or limit
@@ -158,15 +170,6 @@ def share_limit(plan: Plan) -> None:
         "redis_down": rng.choice(("share", "share", "stop")),
     }
     plan.fault_seconds = rng.choice((60.0, 200.0, 400.0))
-
-
-def _hand_over(plan: Plan) -> None:
-    """An owner that is busy and does not hear that it was replaced, while its lease lasts."""
-    plan.replicas = max(2, plan.replicas)
-    plan.events, plan.fault_seconds = 100, 60.0
-    plan.settings["kafka"]["session_timeout_seconds"] = 10
-    plan.settings["provider"] |= {"concurrency": 2, "requests_per_minute": None}
-    plan.switches |= {"latency-ms-min": 300, "latency-ms-max": 1500}
 
 
 def _settings(
@@ -188,12 +191,26 @@ def _settings(
             "correlation_key": CORRELATION_KEY if "correlation" in kinds else None,
         },
         "batching": {"calls_max": calls_max, "linger_seconds": rng.choice((0.0, 0.2, 1.0))},
-        "retry": {"backoff_seconds": rng.choice((0.5, 1.0, 2.0))},
+        "retry": {
+            "backoff_seconds": rng.choice((0.5, 1.0, 2.0)),
+            **({"park_seconds": rng.choice((1, 5, 20))} if "parked" in kinds else {}),
+            **({"park_max_seconds": rng.choice((60, 86_400))} if "parked" in kinds else {}),
+        },
+        "dead_letters": {"flood_events_min": rng.choice((10, 100)), "flood_share": 0.2}
+        if "operators" in kinds
+        else {},
         "events": {"window_events_max": rng.choice((2 * calls_max, 50, 1000, 1000))}
         if calls_max <= 25
         else {},
         "shutdown": {"drain_seconds": rng.choice((0.5, 5.0, 15.0))},
     }
+
+
+def _open_late(plan: Plan, rng: random.Random) -> None:
+    """One flow must not be called for the first minutes."""
+    minute = rng.randint(31, 40)
+    plan.settings["flows"] = {"Flow0000": {"calling_hours": [f"12:{minute}-24:00"]}}
+    plan.opens_at["Flow0000"] = NOON + (minute - 30) * 60.0
 
 
 def reconfigured(settings: dict[str, dict[str, Any]], rng: random.Random) -> dict[str, Any]:
@@ -204,7 +221,10 @@ def reconfigured(settings: dict[str, dict[str, Any]], rng: random.Random) -> dic
         "security_id": new,
         "previous_security_ids": [one for one in SECURITY_IDS if one != new],
         "number_format": rng.choice(("digits", "e164")),
-        "time_zone": rng.choice(("Asia/Kolkata", "UTC", "America/New_York")),
+        # Calling hours are in this zone.
+        "time_zone": rng.choice(("Asia/Kolkata", "UTC", "America/New_York"))
+        if "flows" not in settings
+        else "Asia/Kolkata",
         "timeout_seconds": rng.choice((2, 5, 20)),
         "concurrency": rng.choice((1, 4)),
     }

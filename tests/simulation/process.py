@@ -61,12 +61,12 @@ class Slot:
 
 
 class Tracer:
-    """Writes every fact into the trace."""
+    """Hands every fact to the trace."""
 
-    def __init__(self, note: Callable[[str, str], None], name: str) -> None:
+    def __init__(self, note: Callable[[str, Fact], None], name: str) -> None:
         self._note = note
         self._name = name
 
     def tell(self, fact: Fact) -> None:
         """See `Observer.tell`."""
-        self._note(self._name, repr(fact))
+        self._note(self._name, fact)

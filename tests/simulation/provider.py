@@ -79,7 +79,9 @@ class SimProvider:
                 if not may_begin():
                     return NotSent("the lease ran out")
                 wire = internet.send(body, self._node, self._timeout_seconds)
-                return await wire.reply
+                answer = await wire.reply
+                internet.heard(body, self._node, answer)
+                return answer
         except TimeoutError:
             return NoAnswer("timeout") if wire is not None else NotSent("no connection in time")
         finally:
@@ -105,6 +107,8 @@ class Internet:
         """Told of each request whose first byte leaves, and how many alike may still arrive."""
         self.arrived: Callable[[Wire, Decision], None] = lambda _wire, _decision: None
         """Told of each request that reaches the provider, with what it decided."""
+        self.heard: Callable[[bytes, Node, Answer], None] = lambda _body, _node, _answer: None
+        """Told of each answer that reaches the process that asked."""
         self._rng = rng
         self._wall = wall
         self._under_way: list[Wire] = []

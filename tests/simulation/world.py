@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from service.core.facts import Fact
+from service.core.verdicts import Answer
 from service.pipeline.flows import Flows, make_intake
 from service.pipeline.lane import World
 from service.pipeline.replica import Replica
@@ -68,7 +70,7 @@ class SimWorld:
         self.calm = False
         """Whether all faults have healed."""
         self._hash = hashlib.sha256()
-        self._nodes: list[Node] = []
+        self.nodes: list[Node] = []
         self._owners: dict[str, str] = {}
         """The name under which each process writes its checkpoints."""
         self._rng = plan.rng("world")
@@ -81,6 +83,7 @@ class SimWorld:
             **dict.fromkeys((names.checkpoints, names.parked, names.overflow), plan.lanes),
         }
         self.requests, self.checkpoints = names.requests, names.checkpoints
+        self.control = names.control
         self.kafka = SimKafka(self.loop, plan.rng("kafka"), partitions, self.wall)
         self.kafka.group.partitions = plan.lanes
         twin = Twin(
@@ -97,6 +100,7 @@ class SimWorld:
         self.kafka.committed = self._committed
         self.internet.launched = self._launched
         self.internet.arrived = self._arrived
+        self.internet.heard = self._heard
 
     def wall(self) -> float:
         """Seconds since the epoch, by a clock that is right."""
@@ -109,9 +113,9 @@ class SimWorld:
         if self.verbose:
             self.trace.append(line)
 
-    def _told(self, who: str, what: str) -> None:
+    def _told(self, who: str, fact: Fact) -> None:
         if self.verbose:
-            self.note(who, what)
+            self.note(who, repr(fact))
 
     # What the world sees
 
@@ -123,7 +127,7 @@ class SimWorld:
 
     def _launched(self, body: bytes, node: Node, twins: int) -> None:
         self.note(node.name, f"POST {hashlib.sha256(body).hexdigest()[:12]}")
-        self.oracle.launched(body, self._owners[node.name], twins=twins)
+        self.oracle.launched(body, self._owners[node.name], self.wall(), twins=twins)
 
     def _arrived(self, wire: Wire, decision: Decision) -> None:
         answer, sha = decision.answer, hashlib.sha256(wire.body).hexdigest()[:12]
@@ -131,6 +135,9 @@ class SimWorld:
         said = f"{answer.delivery} {answer.status} {answer.code} takes [{taken}]"
         self.note("provider", f"from {wire.node.name} {sha}: {said}")
         self.oracle.arrived(wire, decision)
+
+    def _heard(self, body: bytes, node: Node, answer: Answer) -> None:
+        self.oracle.bodies.heard(body, self._owners[node.name], answer)
 
     # Processes
 
@@ -142,7 +149,7 @@ class SimWorld:
         """Start the slot's next process."""
         node = Node(f"r{slot.number}.{slot.lives}")
         slot.lives += 1
-        self._nodes.append(node)
+        self.nodes.append(node)
         context = contextvars.Context()
         context.run(NODE.set, node)
         rng = self.plan.rng(node.name)
@@ -236,11 +243,9 @@ class SimWorld:
     async def _main(self) -> None:
         for slot in self.slots:
             self.loop.after(self._rng.uniform(0.0, 2.0), self.start, slot)
-        self.upstream.start()
-        schedule(self)
         if self.plan.settings["provider"].get("limit_scope") == "redis":
             self._redis_faults.schedule(self._living, self.plan.rng("redis-faults"))
-        await asyncio.sleep(self.plan.fault_seconds)
+        await self.course()
         self.heal()
         deadline = self.loop.now + self.plan.patience_seconds
         while (  # noqa: ASYNC110 - whether a world is done is cheaper asked twice a second than told
@@ -251,6 +256,12 @@ class SimWorld:
         self.closing = True
         if self._rng.random() < 0.5:
             await self._close()
+
+    async def course(self) -> None:
+        """What happens until everything heals."""
+        self.upstream.start()
+        schedule(self)
+        await asyncio.sleep(self.plan.fault_seconds)
 
     def heal(self) -> None:
         """From now on nothing goes wrong any more."""
@@ -288,7 +299,7 @@ class SimWorld:
 
     def _unwind(self) -> None:
         self.closing = True
-        self.loop.reap(self._nodes)
+        self.loop.reap(self.nodes)
         self.loop.close()
 
 

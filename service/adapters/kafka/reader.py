@@ -23,7 +23,7 @@ FETCH_BYTES_MAX = 8 * 1024 * 1024
 """Of one fetch from one broker; what is prefetched is held beside the window."""
 PARTITION_BYTES_MAX = 2 * 1024 * 1024
 
-METADATA_MS_MAX = 30_000
+METADATA_MS_MAX = 5_000
 """How late a partition that was added may be noticed."""
 
 

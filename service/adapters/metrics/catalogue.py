@@ -64,6 +64,11 @@ class Catalogue:
             "parked",
             "Calls set aside in the parked topic: their flow is held, or not to be called now.",
         )
+        self.overflowed = self._counter(
+            "overflowed",
+            "Calls set aside in the overflow topic: their flow has more than its share of the "
+            "window.",
+        )
         self.end_to_end = self._histogram(
             "end_to_end_seconds",
             "From an event's timestamp to its committed outcome; one observation a batch and "

@@ -23,6 +23,7 @@ from service.adapters.metrics.labels import (
     Labels,
 )
 from service.adapters.metrics.state import Snapshot, StateCollector
+from service.core.aside import Why
 from service.core.batching import Cause
 from service.core.facts import (
     BatchSealed,
@@ -131,7 +132,8 @@ class Metrics:
             self._families.dead_letters.labels(self._reasons.of(fact.outcome)).inc(fact.count)
 
     def _calls_parked(self, fact: CallsParked) -> None:
-        self._families.parked.inc(fact.count)
+        family = self._families.overflowed if fact.why == Why.OVERFLOW else self._families.parked
+        family.inc(fact.count)
 
     def _turn_committed(self, fact: TurnCommitted) -> None:
         self._families.turn_duration.observe(fact.seconds)

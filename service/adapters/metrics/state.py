@@ -67,6 +67,11 @@ class StateCollector(Collector):
             sum(lane.parked_calls for lane in lanes),
         )
         yield _gauge(
+            "overflow_calls",
+            "Calls that wait in the overflow topic.",
+            sum(lane.overflow_calls for lane in lanes),
+        )
+        yield _gauge(
             "checkpoint_bytes",
             "Size of the last checkpoint, the largest of this process's lanes.",
             max((lane.checkpoint_bytes for lane in lanes), default=0),

@@ -1,0 +1,73 @@
+"""The flood breaker: when too many calls of a flow fail, the flow is stopped instead of burnt.
+
+Knows nothing of holds or why a call failed. It counts, for each flow, the calls that ended within a
+window, and how many of them ended badly.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+STEPS = 12
+"""A window is counted in so many parts."""
+FLOWS_OF_ACCOUNT = 5
+"""So many flows of an account that trip within one window stop the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tripped:
+    """A flow, and its account too if `account_too`, must be stopped."""
+
+    flow_id: str
+    account_too: bool
+    bad: int
+    total: int
+
+
+class Flood:
+    """Counts of one lane. Times are the loop's, in seconds."""
+
+    def __init__(self, share: float, events_min: int, window_seconds: float) -> None:
+        self._share = share
+        self._events_min = events_min
+        self._window = window_seconds
+        self._of_flow: OrderedDict[str, deque[list[float]]] = OrderedDict()
+        """By flow, the one that was counted last at the end: rows of (begin, total, bad)."""
+        self._trips: dict[str, dict[str, float]] = {}
+        """By account: when each of its flows tripped."""
+
+    def count(self, flow_id: str, account: str, total: int, bad: int, now: float) -> Tripped | None:
+        """So many calls of a flow ended, so many of them badly; what that trips, if anything."""
+        rows = self._of_flow.setdefault(flow_id, deque())
+        self._of_flow.move_to_end(flow_id)
+        begin = now - now % (self._window / STEPS)
+        if not rows or rows[-1][0] != begin:
+            rows.append([begin, 0, 0])
+        rows[-1][1] += total
+        rows[-1][2] += bad
+        self._forget(now)
+        while rows[0][0] <= now - self._window:
+            rows.popleft()
+        all_of_them, all_bad = (int(sum(row[column] for row in rows)) for column in (1, 2))
+        if not bad or all_of_them < self._events_min or all_bad <= self._share * all_of_them:
+            return None
+        del self._of_flow[flow_id]
+        trips = self._trips.setdefault(account, {})
+        trips[flow_id] = now
+        recent = [at for at in trips.values() if at > now - self._window]
+        return Tripped(flow_id, len(recent) >= FLOWS_OF_ACCOUNT, all_bad, all_of_them)
+
+    def _forget(self, now: float) -> None:
+        oldest = now - self._window
+        while self._of_flow:
+            flow_id, rows = next(iter(self._of_flow.items()))
+            while rows and rows[0][0] <= oldest:
+                rows.popleft()
+            if rows:
+                break
+            del self._of_flow[flow_id]
+        for account, trips in list(self._trips.items()):
+            self._trips[account] = {flow: at for flow, at in trips.items() if at > oldest}
+            if not self._trips[account]:
+                del self._trips[account]

@@ -1,0 +1,53 @@
+"""Asks the core what an answer means for a batch, and says how the attempt ended.
+
+Knows nothing of what follows from it (settling.py).
+"""
+
+from __future__ import annotations
+
+from service.core.facts import RequestEnded
+from service.core.verdicts import Answer, History, NotSent, Request, Response, Verdict, judge
+from service.pipeline.batch import Batch
+from service.pipeline.flows import Flows
+from service.settings import Settings
+
+
+def verdict_on(
+    batch: Batch, answer: Answer, seconds: float, flows: Flows, settings: Settings, wall: float
+) -> Verdict:
+    """The verdict on an attempt that began `seconds` before `wall` (since the epoch)."""
+    saved, provider = batch.saved, settings.provider
+    history = History(
+        saved.attempts,
+        saved.mint,
+        saved.tailed,
+        shifted=saved.recipe.shift_time is not None,
+        checksum_confirms=provider.checksum_confirms,
+    )
+    days = [call.start_day for call in batch.calls if call.start_day is not None]
+    days += [day for day in (batch.fill_day, batch.shift_day) if day is not None]
+    request = Request(
+        [call.identifier for call in batch.calls],
+        wall - seconds,
+        wall,
+        min(days, default=None),
+        flows.flow(batch.flow_id).own_security_id,
+    )
+    return judge(provider.profile, history, request, answer)
+
+
+def fact_of(batch: Batch, answer: Answer, verdict: Verdict, seconds: float) -> RequestEnded:
+    """What is told of an attempt; call it before the verdict is applied."""
+    if isinstance(answer, Response):
+        code = f"http_{answer.status}" if verdict.code is None else str(verdict.code)
+    else:
+        code = "not_sent" if isinstance(answer, NotSent) else "no_answer"
+    return RequestEnded(
+        batch.id,
+        batch.flow_id,
+        len(batch.calls),
+        batch.attempts_made + 1,
+        code,
+        seconds,
+        verdict.message,
+    )

@@ -1,0 +1,164 @@
+"""Keeps one flow from filling the window: what exceeds its share waits in the overflow topic.
+
+Knows nothing of requests. When the window is full the largest flow gives up its latest calls, so
+that the events of others behind them are read. They come back in the order in which they went,
+flow by flow as each has room; a flow whose calls are passed over does not stop those behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from service.core.aside import Aside
+from service.core.facts import Trouble
+from service.errors import BrokerUnavailable
+from service.pipeline.arrivals import Arrivals
+from service.pipeline.bell import Bell
+from service.pipeline.flows import Flows
+from service.pipeline.reading import FETCH_RECORDS_MAX, TROUBLE_SECONDS
+from service.pipeline.shelf import Shelf
+from service.pipeline.state import LaneState
+
+WINDOW_SHARE = 4
+"""Calls that came back may take this part of the window beside the others; a flow with more than
+this part of it when it is full gives some up."""
+FLOW_SHARE = 8
+"""A flow is left with, and filled up to, this part of the window."""
+EMPTY_FETCHES_MAX = 2
+"""Then the end is reached."""
+FETCH_SECONDS = 0.25
+"""How long a fetch waits for more, where nothing new is expected."""
+
+
+class Overflow:
+    """The loop over one lane's partition of the overflow topic."""
+
+    def __init__(
+        self,
+        state: LaneState,
+        flows: Flows,
+        shelf: Shelf,
+        arrivals: Arrivals,
+        changed: Callable[[], None],
+    ) -> None:
+        """`changed` wakes the turns."""
+        self.bell = Bell()
+        self._state = state
+        self._flows = flows
+        self._shelf = shelf
+        self._arrivals = arrivals
+        self._changed = changed
+        events_max = state.settings.events.window_events_max
+        self._flow_max = max(1, events_max // FLOW_SHARE)
+        self._held_max = max(1, events_max // WINDOW_SHARE)
+        self._unread: Counter[str] | None = None
+        """By flow, what waits there; None: not known since the takeover."""
+        self._spilled = Counter[str]()
+        """By flow, what has gone there since the last pass began."""
+        self._all = False
+        """Whether every record is to be looked at, since something has changed for some."""
+
+    # Out of the window
+
+    def make_room(self) -> bool:
+        """The window is full: the largest flow gives up what exceeds its share; True if it did."""
+        state = self._state
+        waiting = state.batcher.waiting
+        flow_id = max(waiting, key=waiting.__getitem__, default=None)
+        if flow_id is None or waiting[flow_id] <= self._held_max:
+            return False
+        account = self._flows.account(flow_id)
+        if account not in state.proven or state.holds.holds(flow_id, account):
+            # Nothing of it is sent anyway: Kafka keeps the backlog best where it is.
+            return False
+        calls = state.batcher.withdraw_last(flow_id, waiting[flow_id] - self._flow_max)
+        state.spill(calls)
+        self._spilled[flow_id] += len(calls)
+        if self._unread is not None:
+            self._unread[flow_id] += len(calls)
+        self._changed()
+        return bool(calls)
+
+    # Back into it
+
+    def wake(self) -> None:
+        """Something has changed for calls that wait: look at all of them."""
+        self._all = True
+        self.bell.ring()
+
+    async def run(self) -> None:
+        """Read back what has room until cancelled.
+
+        Raises:
+            TopicsError, CheckpointUnreadable: somebody else changed the topic.
+        """
+        while True:
+            try:
+                await self._shelf.start()
+                if self._shelf.recovering or self._due():
+                    await self._pass()
+                    self._changed()
+                else:
+                    await self._shelf.delete()
+                    await self.bell.wait()
+            except BrokerUnavailable as error:
+                self._state.observer.tell(Trouble("overflow", str(error)))
+                await asyncio.sleep(TROUBLE_SECONDS)
+
+    def _due(self) -> bool:
+        """Whether a pass would bring something back."""
+        if not self._shelf.counts.unread or not self._has_room():
+            return False
+        if self._all or self._unread is None:
+            return True
+        # Half of what it may have at least, or a pass would bring too little.
+        return any(self._room_of(flow) * 2 >= self._flow_max for flow in self._unread)
+
+    def _has_room(self) -> bool:
+        state = self._state
+        return (
+            len(self._shelf.counts.held) < self._held_max
+            and not state.checkpoint_full(0.8)
+            and not state.outbox.full
+        )
+
+    def _room_of(self, flow_id: str) -> int:
+        return self._flow_max - self._state.batcher.waiting.get(flow_id, 0)
+
+    def _someone_waits(self) -> bool:
+        """Whether a flow with something unread has room."""
+        return self._has_room() and any(self._room_of(flow) > 0 for flow in self._unread or ())
+
+    async def _pass(self) -> None:
+        """From the first record that waits on, until nobody who waits has room."""
+        complete, self._all = self._all or self._unread is None or self._shelf.recovering, False
+        passed_over, empty = Counter[str](), 0
+        self._spilled = Counter()
+        self._shelf.rewind()
+        while empty < EMPTY_FETCHES_MAX:
+            if not complete and not self._someone_waits():
+                return
+            records, others = await self._shelf.read(FETCH_RECORDS_MAX, FETCH_SECONDS)
+            empty = 0 if records or others else empty + 1
+            for record in records:
+                if self._takes(record):
+                    await self._arrivals.admit([record])
+                else:
+                    passed_over[record.note.flow_id] += 1
+            self._changed()
+            await asyncio.sleep(0)
+        # What was spilled meanwhile may be counted twice; the next pass knows better. What a slow
+        # broker did not show must not be forgotten.
+        seen = passed_over + self._spilled
+        self._unread = seen if seen.total() >= self._shelf.counts.unread else None
+
+    def _takes(self, record: Aside) -> bool:
+        state, flow_id = self._state, record.note.flow_id
+        if record.place in state.recovering:
+            return True
+        if state.holds.flow(flow_id) is not None or state.cancels.of(flow_id, record) is not None:
+            # The gate knows where it goes, and that is not the window.
+            return not state.outbox.full
+        return self._has_room() and self._room_of(flow_id) > 0
