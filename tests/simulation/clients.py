@@ -75,7 +75,7 @@ class SimBroker:
         """See `Broker.writer`."""
         return SimWriter(self._kafka, self._link, self._settings, lane)
 
-    def reader(self) -> SimReader:
+    def reader(self, *, sparse: bool = False) -> SimReader:  # noqa: ARG002 - costs nothing here
         """See `Broker.reader`."""
         return SimReader(self._kafka, self._link)
 
