@@ -77,7 +77,7 @@ class Lane:
             TopicsError, CheckpointUnreadable: it must not run; the text names the way out.
         """
         world = self._world
-        reader = self._reader()
+        reader = self._reader(sparse=False)
         self._tell("taking")
         try:
             taken = await take_over(
@@ -174,8 +174,8 @@ class Lane:
         owns = partial(world.broker.owns, self.lane)
         return Sharing(state, world.window, world.clock, owns, lease)
 
-    def _reader(self) -> Reader:
-        reader = self._world.broker.reader()
+    def _reader(self, *, sparse: bool = True) -> Reader:
+        reader = self._world.broker.reader(sparse=sparse)
         self._readers.append(reader)
         return reader
 
