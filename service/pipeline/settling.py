@@ -114,7 +114,7 @@ class Settler:
     def _apply(self, batch: Batch, verdict: Verdict) -> None:
         pause = self._pacing.paused(verdict.pause)
         if pause is not None:
-            self._sender.rest(pause, f"the provider asks for a pause: {verdict.message}")
+            self._sender.pause(pause, f"the provider asks for a pause: {verdict.message}")
         self._trust.learn(batch, verdict)
         match verdict:
             case Accepted() | Fates():

@@ -132,7 +132,7 @@ def draw(seed: int) -> Plan:
         kinds.add("correlation")
     scene = scenes.draw(rng)
     kinds |= scene.kinds
-    lanes = rng.choice((1, 1, 1, 2, 3))
+    lanes = rng.choice(scene.lanes)
     calls_max = rng.choice(scene.calls_max)
     limit = 10 * calls_max * lanes * rng.choice(scene.limits)
     plan = Plan(
@@ -159,6 +159,17 @@ def draw(seed: int) -> Plan:
     requests = plan.settings["provider"]["requests_per_minute"] or limit
     plan.patience_seconds = HOLD_SECONDS + 90.0 * plan.events * lanes / requests
     return plan
+
+
+def share_limit(plan: Plan) -> None:
+    """Let the lanes of a plan draw on one window in Redis, which fails too."""
+    rng = plan.rng("shared")
+    plan.settings["provider"] |= {
+        "limit_scope": "redis",
+        "redis_url": "redis://127.0.0.1:9",
+        "redis_down": rng.choice(("share", "share", "stop")),
+    }
+    plan.fault_seconds = rng.choice((60.0, 200.0, 400.0))
 
 
 def _settings(

@@ -29,9 +29,10 @@ from tests.simulation.link import Link, Weather
 from tests.simulation.log import Transaction
 from tests.simulation.loop import NODE, Node, Stuck, VirtualLoop
 from tests.simulation.oracle import Oracle
-from tests.simulation.plan import SECURITY_IDS, Plan, draw
+from tests.simulation.plan import SECURITY_IDS, Plan, draw, share_limit
 from tests.simulation.process import Process, SimClock, Slot, Tracer
 from tests.simulation.provider import Internet, Network, SimProvider, Wire
+from tests.simulation.shared import RedisFaults, SimRedis, SimWindow
 from tests.simulation.upstream import Upstream
 
 QUIET_SECONDS = 12.0
@@ -92,6 +93,8 @@ class SimWorld:
         )
         twin.program(plan.script, 0.0)
         self.internet = Internet(self.loop, plan.rng("internet"), plan.network, twin, self.wall)
+        self.redis = SimRedis(self.loop, plan.rng("redis"), self.wall)
+        self._redis_faults = RedisFaults(self.redis, plan.fault_seconds, self.note)
         self.oracle = Oracle(plan, twin, names.model_dump())
         self.upstream = Upstream(plan, self.kafka, names.requests, self.oracle.written)
         self.kafka.committed = self._committed
@@ -178,6 +181,7 @@ class SimWorld:
             owner,
             make_intake(settings, flows),
             flows,
+            SimWindow(self.redis) if settings.provider.limit_scope == "redis" else None,
         )
         replica = process.replica = Replica(world, broker.election())
         try:
@@ -239,6 +243,8 @@ class SimWorld:
     async def _main(self) -> None:
         for slot in self.slots:
             self.loop.after(self._rng.uniform(0.0, 2.0), self.start, slot)
+        if self.plan.settings["provider"].get("limit_scope") == "redis":
+            self._redis_faults.schedule(self._living, self.plan.rng("redis-faults"))
         await self.course()
         self.heal()
         deadline = self.loop.now + self.plan.patience_seconds
@@ -268,8 +274,12 @@ class SimWorld:
         )
         assert not network.down
         self.internet.twin.program(None, self.loop.now)
+        self._redis_faults.heal()
         for slot in self.slots:
             self.in_process(slot, self._heal)
+
+    def _living(self) -> list[str]:
+        return [slot.process.node.name for slot in self.slots if slot.process] or ["nobody"]
 
     def _heal(self, process: Process) -> None:
         process.link.up = process.link.heartbeats_up = True
@@ -293,6 +303,9 @@ class SimWorld:
         self.loop.close()
 
 
-def simulate(seed: int, *, verbose: bool = False) -> Report:
-    """The world of one seed."""
-    return SimWorld(draw(seed), verbose=verbose).run()
+def simulate(seed: int, *, verbose: bool = False, redis: bool = False) -> Report:
+    """The world of one seed; with `redis` its lanes share one window."""
+    plan = draw(seed)
+    if redis:
+        share_limit(plan)
+    return SimWorld(plan, verbose=verbose).run()

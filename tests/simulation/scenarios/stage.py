@@ -217,7 +217,14 @@ class Stage(SimWorld):
 
     async def all_ended(self, sources: Sequence[Source], seconds: float = 600.0) -> None:
         """Wait until all these events have their outcomes."""
-        await self.until(lambda: all(source in self.oracle.outcomes for source in sources), seconds)
+        left = list(sources)
+
+        def ended() -> bool:
+            while left and left[-1] in self.oracle.outcomes:
+                left.pop()
+            return not left
+
+        await self.until(ended, seconds)
 
     async def owned(self) -> None:
         """Wait until somebody owns the lane."""
