@@ -182,11 +182,11 @@ class Lane:
     async def _first_turn(self, taken: Taken, loops: Loops) -> float:
         """Step 3: make the takeover durable; returns when (CLOCK_BOOTTIME) a send may start."""
         predecessor = taken.predecessor
+        send_after = taken.fenced_at
+        if predecessor is not None and not predecessor.released:
+            send_after += predecessor.lease_seconds
+            loops.turns.inherit(send_after, send_after + predecessor.timeout_seconds)
         stamp = await loops.turns.commit()
-        if predecessor is None or predecessor.released:
-            send_after = taken.fenced_at
-        else:
-            send_after = taken.fenced_at + predecessor.lease_seconds
         quiet_seconds = self._quiet_seconds(taken, send_after)
         loops.quiet_at = asyncio.get_running_loop().time() + quiet_seconds
         count_what_was_sent(taken, stamp, quiet_seconds)
