@@ -58,7 +58,8 @@ async def play(
 ) -> list[Wrong]:
     """Play cases of one profile and group on the broker `kafka`."""
     group, profile = cases[0].group, cases[0].profile
-    async with arena(kafka, profile, cases) as stage:
+    config = {"provider": {"checksum_confirms": group != "distrust"}}
+    async with arena(kafka, profile, cases, **config) as stage:
         stage.patience_seconds = patience_seconds
         return await (unreachable if group == "unreachable" else together)(stage, cases)
 
