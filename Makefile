@@ -65,6 +65,9 @@ simulate: venv ## runs SEEDS=1000 worlds FROM=0 in virtual time, or SEED=n with 
 mutations: venv ## breaks the code in one way after the other: each must be noticed
 	@$(PY) -m tests.mutations $(ARGS)
 
+matrix: setup ## plays every answer of the provider after every history; case names in ARGS
+	@$(PY) -m tests.matrix $(ARGS)
+
 bench: setup ## measures CPU per call, calls per second and memory
 	@$(PY) -m bench $(ARGS)
 

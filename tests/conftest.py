@@ -8,9 +8,14 @@ import signal
 
 import pytest
 from aiokafka.errors import KafkaError
+from hypothesis import settings
 
 from tests.support.broker import shared_bootstrap
 from tests.support.kafka import Names
+
+# Machines are shared: how long an example takes says nothing about the code.
+settings.register_profile("shared-machine", deadline=None)
+settings.load_profile("shared-machine")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A run in the background of a script ignores Ctrl-C, and so would every process it starts,

@@ -19,13 +19,15 @@ from service.twin.admin import ndjson
 from service.twin.behaviour import Twin
 from service.twin.faults import Rule, Script, parse_fault, read_script
 from service.twin.options import Options, switch_lines, with_switches
+from service.twin.scenarios import read_scenario, scenario_names
 from service.twin.server import TwinServer
 
 SWITCHES = "\n".join(f"  {name}\n      {text}" for name, text in switch_lines())
 
 EPILOG = f"""\b
 Faults are named by effect and moment. What goes wrong: cut (a reset), silence,
-http-NNN (a bare status), redirect, code-NNN (an error in the body), nameless (a
+http-NNN (a bare status), redirect, code-NNN (an error in the body),
+says (word for word, in a script), nameless (a
 success without request-id and call-details). Its body: empty, malformed,
 truncated, huge, wrong-type, wide-text (UTF-16), byte-mark. Its HTTP:
 wrong-length, over-length, bad-chunks, old-http (1.0), no-http, interim (1xx),
@@ -41,9 +43,15 @@ holds decides, seconds count from the script's start:
     - {{fault: code-205, flow: AbCd1234, nth: 3}}
     - {{fault: cut-after, attempt: 1, share: 0.1, from-second: 10, to-second: 20}}
     - {{delay-seconds: 40, times: 2}}
+    - {{fault: says-after, says: {{status: 202, headers: {{}}, body: "{{}}"}}, times: 1}}
   outages:
     - {{answer: "503", from-second: 30, to-second: 35}}    # 503, reset or silence
   switches: {{checksum-at: receipt}}
+
+\b
+Scenarios are JSON files in service/twin/scenarios: each sets the twin (script),
+says what a client sends (send; {{tomorrow}} is a day at +05:30) and what comes
+back (answer), and what the ledger then holds. --profile and --switch go on top.
 
 \b
 While it runs: GET /twin/ledger (figures), /twin/ledger/calls and /twin/requests
@@ -55,6 +63,16 @@ on the loopback address or a closed network.
 Switches (--switch NAME=VALUE; lists with commas):
 {SWITCHES}
 """
+
+
+def _list_scenarios(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's way
+    if not value:
+        return
+    names = scenario_names()
+    width = max(map(len, names))
+    for name in names:
+        click.echo(f"{name:{width}}  {read_scenario(name).about}")
+    ctx.exit(0)
 
 
 @click.command(epilog=EPILOG, context_settings={"max_content_width": 100})
@@ -84,6 +102,19 @@ Switches (--switch NAME=VALUE; lists with commas):
     type=click.Path(path_type=Path),
     help="Faults by script, see below; they come before --fault.",
 )
+@click.option(
+    "--scenario",
+    metavar="NAME",
+    help="Faults and switches of a recorded scenario, whose file says what to send and to expect.",
+)
+@click.option(
+    "--list-scenarios",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_scenarios,
+    help="Name all scenarios and exit.",
+)
 @click.option("--refuse", "refused", multiple=True, metavar="RULE", help="See switch `refused`.")
 @click.option("--switch", "switches", multiple=True, metavar="NAME=VALUE", help="See below.")
 @click.option("--seed", default=0, show_default=True, type=int, help="All chance comes from it.")
@@ -106,6 +137,7 @@ def twin(  # noqa: PLR0913 - one parameter an option is click's way
     latency_ms: str | None,
     faults: tuple[str, ...],
     script_file: Path | None,
+    scenario: str | None,
     refused: tuple[str, ...],
     switches: tuple[str, ...],
     seed: int,
@@ -122,7 +154,7 @@ def twin(  # noqa: PLR0913 - one parameter an option is click's way
     if refused:
         given["refused"] = refused
     try:
-        script = _script(script_file, faults)
+        script = _script(script_file, scenario, faults)
         given |= _latency(latency_ms) | dict(_pair(text, "--switch") for text in switches)
         options = with_switches(with_switches(Options(), script.switches), given)
         rules = Script(rules=script.rules, outages=script.outages)
@@ -164,8 +196,10 @@ async def _serve(
             file.writelines(ndjson(played.ledger.accepted_calls()))
 
 
-def _script(script_file: Path | None, faults: tuple[str, ...]) -> Script:
-    script = Script()
+def _script(script_file: Path | None, scenario: str | None, faults: tuple[str, ...]) -> Script:
+    if script_file is not None and scenario is not None:
+        raise ConfigurationError("--script and --scenario: give one of them")
+    script = Script() if scenario is None else read_scenario(scenario).script
     if script_file is not None:
         try:
             script = read_script(yaml.safe_load(script_file.read_text(encoding="utf-8")))

@@ -70,6 +70,8 @@ class OpenBatch(msgspec.Struct, frozen=True, array_like=True):
     """The family of a batch that was refused without a word which call is wrong (searching.py)."""
     stage: Stage = Stage.NONE
     """How far the search has come with this batch."""
+    refused_code: int | None = None
+    """With what the mint before this one was refused."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, array_like=True):

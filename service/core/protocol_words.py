@@ -290,9 +290,9 @@ call-dispatcher twin --list-scenarios
 call-dispatcher twin --scenario code-205
 ```
 
-A scenario is a JSON file in `service/twin/scenarios`: `sets` is what the twin is told, `steps`
-are what a client sends and what comes back, and `leaves` is what the ledger says in the end. They
-need nothing of this program: run the twin, point your client at the address that it prints, send
-what `steps` say, and compare. `GET /twin/ledger` shows which calls would have rung, and how
-often.
+A scenario is a JSON file in `service/twin/scenarios`: `script` is how the twin is set, `steps` are
+what a client sends and what comes back to it, and `ledger` is what `GET /twin/ledger` says in the
+end: which calls would have rung, and whether one would have twice. They need nothing of this
+program. Run the twin, point your client at the address that it prints, send what the steps say, and
+compare; `--profile` plays the same in another profile.
 """

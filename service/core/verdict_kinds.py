@@ -104,6 +104,8 @@ class RetrySame(Said):
     retries_max: int | None = None
     """Less than the retry budget, where repeating is of little use."""
     hold: Hold | None = None
+    hold_at_end: Hold | None = None
+    """What stops when the retry budget is spent, where that is no reason to give the calls up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -199,7 +199,9 @@ class _Case:
         hold = self._hold()
         if doubt and not self._settles(self.rule):
             counts = hold is None and self.pause is None
-            return RetrySame(**said, attempt=attempt, counts=counts, hold=hold)
+            backs_off = self.rule.remedy is Remedy.BACK_OFF
+            at_end = Hold("flow", said["message"]) if backs_off else None
+            return RetrySame(**said, attempt=attempt, counts=counts, hold=hold, hold_at_end=at_end)
         remedy = Remedy.RESEAL if self._went_by(self.rule) else self.rule.remedy
         assert remedy is not None, "every refusal of the table has a remedy"
         return Refused(**said, attempt=attempt, remedy=remedy, settled=doubt, hold=hold)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.core.batching import Batcher
 from service.core.checkpoint import Checkpoint
@@ -17,6 +17,7 @@ from service.core.holds import Holds
 from service.core.intake import Intake
 from service.errors import DispatcherError, TopicsError
 from service.pipeline.flows import Flows
+from service.pipeline.heard import Heard
 from service.pipeline.loops import Loops
 from service.pipeline.outbox import Targets
 from service.pipeline.sender import Sender
@@ -40,6 +41,7 @@ class World:
     owner: str
     intake: Intake
     flows: Flows
+    heard: Heard = field(default_factory=Heard)
 
 
 class Lane:
@@ -78,6 +80,7 @@ class Lane:
                 reader,
                 world.settings,
                 world.flows,
+                world.heard,
                 world.clock,
                 self._make_state,
             )

@@ -63,7 +63,7 @@ class Loops:
         self._sealer = Sealer(state, flows, clock, rng, gate)
         self._permits = Permits(state, flows, gate)
         trust = Trust(state, self._held, self._released)
-        self._settler = Settler(state, flows, self._sealer, trust, clock, rng)
+        self._settler = Settler(state, flows, self._sealer, trust, world.heard, clock, rng)
         review = Review(state, flows, self._permits, self._sealer, gate, clock, self._release)
         self.sender = Sender(
             state, self._permits, world.provider, clock, review, self._settler.settle, spawn

@@ -28,7 +28,7 @@ class Permits:
 
     def __init__(self, state: LaneState, flows: Flows, gate: Gate) -> None:
         self.waiting: list[Batch] = []
-        """Sealed batches that are durable and not under way, in the order of their release."""
+        """Sealed batches that are durable and not under way, flows in turn."""
         self.in_flight = 0
         self._state = state
         self._flows = flows
@@ -41,8 +41,10 @@ class Permits:
     # What flies
 
     def took_off(self, batch: Batch) -> None:
-        """A POST of the batch begins."""
+        """A POST of the batch begins; what else its flow has comes after the other flows'."""
         self.waiting.remove(batch)
+        # Or the resends of a flow whose hold ended would all go before its neighbours' batches.
+        self.waiting.sort(key=lambda other: other.flow_id == batch.flow_id)
         self.in_flight += 1
         self._of_flow[batch.flow_id] += 1
         self._of_account[batch.account] += 1
@@ -74,8 +76,12 @@ class Permits:
             return self._may_try(self._open_of(account=account), self._of_account[account])
         if flow_id in state.proving:
             return self._may_try(self._open_of(flow_id=flow_id), self._of_flow[flow_id])
-        unsent = sum(batch.flow_id == flow_id for batch in self.waiting)
-        return self._has_share(flow_id, unsent) or not self._others_wait(flow_id)
+        waiting = [batch for batch in self.waiting if batch.flow_id == flow_id]
+        now = asyncio.get_running_loop().time()
+        if any(batch.sent and self.due(batch) <= now for batch in waiting):
+            # A new batch would only wait behind them, and keep those of other flows from its place.
+            return False
+        return self._has_share(flow_id, len(waiting)) or not self._others_wait(flow_id)
 
     def calls_max(self, flow_id: str) -> int:
         """How many calls a batch of the flow may have now: a canary is a single call."""

@@ -159,6 +159,7 @@ class Sealer:
             recipe=recipe,
             attempts=(),
             attempts_before=batch.attempts_made,
+            refused_code=saved.attempts[-1].code if saved.attempts else saved.refused_code,
             first_possible_ms=None,
         )
         self._state.bodies.add(batch.saved.sha256)

@@ -120,7 +120,7 @@ class Search:
             elif family and stage is Stage.HALF:
                 self._set_stage(other, Stage.CUTTING)
             elif family and stage is Stage.REFUSED and self._unqueue(other):
-                self._cut_or_reject(other, PASSED, None)
+                self._cut_or_reject(other, PASSED, other.saved.refused_code)
 
     def look(self) -> None:
         """Probe for families of which nothing is left but what was refused."""

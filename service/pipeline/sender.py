@@ -14,7 +14,7 @@ from typing import Any
 from aiolimiter import AsyncLimiter
 
 from service.core.facts import LimiterWaited
-from service.core.rate import Wait
+from service.core.rate import WINDOW_SECONDS, Wait
 from service.core.verdicts import Answer, NotSent
 from service.pipeline.batch import Batch
 from service.pipeline.bell import Bell
@@ -30,6 +30,8 @@ CLOCK_STEP_SECONDS = 0.01
 """A sleep may end early by the resolution of the loop's clock."""
 AHEAD_AT_THE_LIMIT = 2
 """Batches sealed before their grant is certain: one waits while the next one's turn commits."""
+TURN_SECONDS = 0.1
+"""What the limit lets through in this time may be sealed besides: a turn takes less."""
 
 
 class Sender:
@@ -140,10 +142,13 @@ class Sender:
             return True
         if len(unsent) >= permits.slots_left():
             return False
-        calls = sum(len(b.calls) for b in unsent) + self._calls_max
-        return not isinstance(
-            state.guard.ask(calls, now, len(unsent) + 1), Wait
-        ) and self._calls_bucket.has_capacity(min(calls, 2 * self._calls_max))
+        calls, requests = sum(len(b.calls) for b in unsent) + self._calls_max, len(unsent) + 1
+        guard, turns_a_minute = state.guard, WINDOW_SECONDS / TURN_SECONDS
+        return (
+            not isinstance(guard.ask(calls, now, requests), Wait)
+            and self._calls_bucket.has_capacity(calls - guard.calls_max / turns_a_minute)
+            and self._requests_bucket.has_capacity(requests - guard.requests_max / turns_a_minute)
+        )
 
     def _due(self, batch: Batch) -> float:
         return max(self._permits.due(batch), self.circuit_until)

@@ -33,6 +33,7 @@ from service.core.verdicts import (
 from service.pipeline.batch import Batch
 from service.pipeline.endings import with_history
 from service.pipeline.flows import Flows
+from service.pipeline.heard import Heard
 from service.pipeline.judging import fact_of, verdict_on
 from service.pipeline.pacing import Pacing
 from service.pipeline.sealing import Sealer
@@ -58,6 +59,7 @@ class Settler:
         flows: Flows,
         sealer: Sealer,
         trust: Trust,
+        heard: Heard,
         clock: Clock,
         rng: random.Random,
     ) -> None:
@@ -66,6 +68,7 @@ class Settler:
         self._settings = state.settings
         self._sealer = sealer
         self._trust = trust
+        self._heard = heard
         self._clock = clock
         self._pacing = Pacing(state.settings.retry, rng)
         self._sender: Sender
@@ -222,7 +225,10 @@ class Settler:
             if verdict.retries_max is None
             else verdict.retries_max + 1,
         )
-        if counts and batch.saved.spent + 1 >= spent_max:
+        spent = counts and batch.saved.spent + 1 >= spent_max
+        if spent and verdict.hold_at_end is not None:
+            self._trust.hold(batch, verdict.hold_at_end, verdict.code)
+        elif spent:
             why = f"no clear answer in {batch.attempts_made + 1} attempts; last: {verdict.message}"
             self._end(batch, "unconfirmed", why, verdict.code)
             return
@@ -268,7 +274,8 @@ class Settler:
             self._requeue(part, 0.0)
 
     def _later(self, batch: Batch, verdict: Refused) -> None:
-        counts = verdict.remedy is Remedy.BACK_OFF and not self._trust.held(batch)
+        asked_to_wait = verdict.remedy is Remedy.PAUSE or verdict.pause is not None
+        counts = not asked_to_wait and not self._trust.held(batch)
         self._note(batch, verdict.attempt, counts=counts)
         if counts and batch.saved.spent >= self._settings.retry.attempts_max:
             self._trust.hold(batch, Hold("flow", verdict.message), verdict.code)
@@ -278,6 +285,7 @@ class Settler:
         self._requeue(batch, wait)
 
     def _note(self, batch: Batch, attempt: Attempt, *, counts: bool) -> None:
+        self._heard.note(batch.id, batch.saved.mint, attempt)
         batch.note(attempt, self._state.now_ms(), counts=counts)
 
     def _requeue(self, batch: Batch, wait_seconds: float) -> None:

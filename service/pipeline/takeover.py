@@ -24,6 +24,7 @@ from service.errors import CheckpointUnreadable, TopicsError
 from service.pipeline.arrivals import check_end
 from service.pipeline.batch import Batch
 from service.pipeline.flows import Flows
+from service.pipeline.heard import Heard
 from service.pipeline.state import LaneState
 from service.ports import Broker, Clock, Reader, Stored, Survey, TopicPartition, Writer
 from service.settings import Settings
@@ -56,6 +57,7 @@ async def take_over(
     reader: Reader,
     settings: Settings,
     flows: Flows,
+    heard: Heard,
     clock: Clock,
     make_state: Callable[[Survey, Checkpoint | None], LaneState],
 ) -> Taken:
@@ -95,7 +97,7 @@ async def take_over(
             state.ledgers = {(p.topic, p.partition): _ledger(p) for p in predecessor.partitions}
             await _begin(state, reader, settings, survey, latest=False)
             stamp_ms = stored.timestamp_ms if stored else 0
-            _adopt(state, predecessor, flows, stamp_ms, day_of(clock.wall()))
+            _adopt(state, predecessor, flows, heard, stamp_ms, day_of(clock.wall()))
     except BaseException:
         await writer.stop()
         raise
@@ -176,7 +178,12 @@ async def _begin(
 
 
 def _adopt(
-    state: LaneState, predecessor: Checkpoint, flows: Flows, stamp_ms: int, today: int
+    state: LaneState,
+    predecessor: Checkpoint,
+    flows: Flows,
+    heard: Heard,
+    stamp_ms: int,
+    today: int,
 ) -> None:
     """Open batches become batches to be rebuilt; each may have been sent once more."""
     partitions = [(p.topic, p.partition) for p in predecessor.partitions]
@@ -185,6 +192,8 @@ def _adopt(
             (*partitions[index], offset)
             for index, offset in unpack_sources(saved.sources, saved.calls)
         ]
+        attempts = heard.merged(saved.id, saved.mint, saved.attempts)
+        saved = msgspec.structs.replace(saved, attempts=attempts)  # noqa: PLW2901 - the same batch
         batch = Batch(
             _attempted(saved, stamp_ms, today, released=predecessor.released),
             sources,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
 
+from service.twin.faults import Says
 from service.twin.options import Detail, Options
 
 Delivery = Literal["whole", "cut", "silence", "short", "drip", "raw"]
@@ -84,6 +85,14 @@ def too_many(options: Options, *headers: tuple[str, str]) -> Answer:
     """HTTP 429; `headers` are those of an honest provider."""
     text = options.retry_after
     return bare(429, *(headers if text is None else (("Retry-After", text),)))
+
+
+def said(says: Says) -> Answer:
+    """An answer word for word, as JSON unless it says otherwise itself."""
+    headers = tuple(says.headers.items())
+    if all(name.lower() != "content-type" for name, _ in headers):
+        headers = (JSON, *headers)
+    return Answer("whole", says.status, headers, says.body.encode())
 
 
 def refusal(code: int, options: Options) -> Answer:

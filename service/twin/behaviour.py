@@ -94,6 +94,11 @@ class Twin:
         """The script in force."""
         return self._faults.script
 
+    @property
+    def busy(self) -> bool:
+        """Whether calls of a request that arrived are still to be accepted."""
+        return bool(self._under_way)
+
     def program(self, script: Script | None, now: float) -> None:
         """Puts another script in force from `now` on; None: no faults, the switches of the start.
 

@@ -10,7 +10,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
@@ -20,7 +20,7 @@ from service.errors import ConfigurationError
 
 Effect = Literal[
     "none", "cut", "silence", "empty", "malformed", "truncated", "wrong-length", "drip",
-    "redirect", "http", "code",
+    "redirect", "http", "code", "says",
     "nameless", "huge", "wrong-type", "wide-text", "byte-mark",
     "over-length", "bad-chunks", "old-http", "no-http", "interim", "giant-header", "twice",
     "hang-up", "drip-head",
@@ -33,7 +33,20 @@ FAULT = re.compile(
     rf"(?:({'|'.join(PLAIN)})|(http)-([2-5]\d\d)|(code)-(\d{{3}})|([45]\d\d))"
     r"(?:-(before|inside|after))?"
 )
-EARLY: Mapping[str, Moment] = {"http": "before", "redirect": "before", "code": "inside"}
+EARLY: Mapping[str, Moment] = {
+    "http": "before",
+    "redirect": "before",
+    "code": "inside",
+    "says": "inside",
+}
+
+
+class Says(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An answer word for word."""
+
+    status: Annotated[int, Meta(ge=200, le=599)] = 200
+    headers: dict[str, str] = {}
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,8 @@ class Fault:
     """The HTTP status or code of `http` and `code`."""
     moment: Moment
     name: str
+    says: Says | None = None
+    """The answer of `says`."""
 
 
 def parse_fault(text: str) -> Fault:
@@ -71,6 +86,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One rule: all conditions given must hold. The first rule that holds decides."""
 
     fault: str = "none"
+    says: Says | None = None
+    """What the fault `says` answers."""
     nth: Annotated[int, Meta(ge=1)] | None = None
     """Only the n-th request (of the flow, if one is given) since the script was given."""
     flow: str | None = None
@@ -111,8 +128,16 @@ def read_script(value: object) -> Script:
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"fault script: {error}") from error
     for rule in script.rules:
-        parse_fault(rule.fault)
+        fault_of(rule)
     return script
+
+
+def fault_of(rule: Rule) -> Fault:
+    """What a rule makes go wrong. Raises ConfigurationError."""
+    fault = replace(parse_fault(rule.fault), says=rule.says)
+    if (fault.effect == "says") != (rule.says is not None):
+        raise ConfigurationError("the fault says, and no other, needs the field says of its rule")
+    return fault
 
 
 def _fault_names_as_text(value: object) -> object:
@@ -141,8 +166,16 @@ class Faults:
         self.script = script
         self._started = started
         self._rng = rng
-        self._rules = [(rule, parse_fault(rule.fault)) for rule in script.rules]
-        self._flows = {rule.flow for rule in script.rules if rule.flow is not None}
+        numbered = [(n, rule, fault_of(rule)) for n, rule in enumerate(script.rules)]
+        self._anywhere = [each for each in numbered if each[1].flow is None]
+        """Rules for every flow."""
+        named = {rule.flow for rule in script.rules if rule.flow is not None}
+        rules_of = {flow: list(self._anywhere) for flow in named}
+        for each in numbered:
+            if each[1].flow is not None:
+                rules_of[each[1].flow].append(each)
+        self._rules_of = {flow: sorted(rules, key=_number) for flow, rules in rules_of.items()}
+        """By flow, in the script's order: a script may have rules for thousands."""
         self._requests = 0
         self._of_flow: Counter[str] = Counter()
         self._used: Counter[int] = Counter()
@@ -150,13 +183,15 @@ class Faults:
     def pick(self, flow_id: str | None, attempt: int, now: float) -> tuple[Fault | None, float]:
         """The fault of the request that arrives at `now`, and seconds of delay on top."""
         self._requests += 1
-        if flow_id in self._flows:
+        rules = self._anywhere
+        if flow_id in self._rules_of:
             self._of_flow[flow_id] += 1
+            rules = self._rules_of[flow_id]
         second = now - self._started
         for outage in self.script.outages:
             if _within(outage.from_second, outage.to_second, second):
                 return OUTAGE_FAULTS[outage.answer], 0.0
-        for index, (rule, fault) in enumerate(self._rules):
+        for index, rule, fault in rules:
             if self._holds(index, rule, flow_id, attempt, second):
                 self._used[index] += 1
                 return (None if fault.effect == "none" else fault), rule.delay_seconds
@@ -175,6 +210,10 @@ class Faults:
             and (rule.times is None or self._used[index] < rule.times)
             and (rule.share >= 1.0 or self._rng.random() < rule.share)
         )
+
+
+def _number(numbered: tuple[int, Rule, Fault]) -> int:
+    return numbered[0]
 
 
 def _within(from_second: float, to_second: float | None, second: float) -> bool:

@@ -20,9 +20,10 @@ from service.twin.answers import (
     Answer,
     bare,
     refusal,
+    said,
     too_many,
 )
-from service.twin.faults import Fault
+from service.twin.faults import Fault, Says
 from service.twin.options import Options
 
 HUGE_BYTES = 10_000_000
@@ -47,6 +48,8 @@ def broken(  # noqa: PLR0911 - one branch a fault: it reads as the table that it
             return bare(fault.number)
         case "code":
             return refusal(fault.number, options)
+        case "says":
+            return said(fault.says or Says())
         case "redirect":
             return bare(307, ("Location", REDIRECTED_PATH))
         case effect:

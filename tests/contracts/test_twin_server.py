@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
 import os
 import random
@@ -19,6 +20,7 @@ import pytest
 from service.twin.behaviour import Twin
 from service.twin.faults import read_script
 from service.twin.options import Options, with_switches
+from service.twin.scenarios import read_scenario, scenario_names
 from service.twin.server import TwinServer
 from tests.core.twin_requests import FLOW, SECURITY_ID, body, call
 
@@ -134,9 +136,9 @@ async def test_silence_ends_by_itself() -> None:
 
 async def test_client_that_gave_up_is_acted_on_all_the_same() -> None:
     """A timeout at the client says nothing of the calls: this is the doubt we must handle."""
-    async with served(latency_ms_min=300, act_at="end") as (twin, base):
+    async with served(latency_ms_min=1500, act_at="end") as (twin, base):
         with pytest.raises(TimeoutError):
-            await post(base + twin.options.path, body(), seconds=0.1)
+            await post(base + twin.options.path, body(), seconds=1.0)
         assert twin.ledger.times_accepted(FLOW, b'"c-1"') == 0
         status, answer = await post(base + twin.options.path, body(call("c-2")))
         assert (status, json.loads(answer)["api-response-code"]) == (202, 202)
@@ -224,6 +226,31 @@ async def test_command(tmp_path: Path, number: signal.Signals) -> None:
     assert b"919000000001" not in errors
 
 
+@pytest.mark.parametrize("profile", ["bulk", "realtime", "dialer"])
+async def test_a_scenario_by_its_name(profile: str) -> None:
+    """Other teams hold their own client to the recorded scenarios, in their own profile."""
+    scenario = read_scenario("code-205")
+    process = await start("--port", "0", "--scenario", "code-205", "--profile", profile)
+    assert process.stdout is not None
+    url = (await process.stdout.readline()).decode().split()[-1]
+    for data, code in zip(scenario.bodies(dt.datetime.now(dt.UTC)), (205, None, 205), strict=True):
+        _, answer = await post(url, data.replace(b"0" * 64, SECURITY_ID.encode()))
+        expected = code or (202 if profile == "bulk" else 200)
+        assert json.loads(answer)["api-response-code"] == expected
+    process.terminate()
+    assert await process.wait() == 0
+
+
+async def test_scenarios_are_listed() -> None:
+    """Nobody plays what he cannot find."""
+    process = await start("--list-scenarios")
+    listed, errors = await process.communicate()
+    lines = listed.decode().splitlines()
+    assert (process.returncode, errors) == (0, b"")
+    assert [line.split()[0] for line in lines] == scenario_names()
+    assert all(line.endswith(".") for line in lines)
+
+
 @pytest.mark.parametrize(
     "args",
     [
@@ -236,6 +263,8 @@ async def test_command(tmp_path: Path, number: signal.Signals) -> None:
         ["--refuse", "nonsense"],
         ["--script", "/no/such/file"],
         ["--script", "."],
+        ["--scenario", "no-such"],
+        ["--scenario", "code-205", "--script", "x.yaml"],
     ],
 )
 async def test_wrong_usage_is_one_line(args: list[str]) -> None:

@@ -105,6 +105,24 @@ def test_too_long_by_its_header_alone() -> None:
     assert make(body_bytes_max=1000).turn_away(1001, 0.0, WALL) is None
 
 
+@pytest.mark.parametrize(("fault", "times"), [("says", 0), ("says-after", 1)])
+def test_an_answer_word_for_word(fault: str, times: int) -> None:
+    """Without it, odd answers could only be tried on something that is not the twin."""
+    says = {"status": 429, "headers": {"Retry-After": "1"}, "body": "{}"}
+    twin = make([{"fault": fault, "says": says}])
+    answer = send(twin, body()).answer
+    assert (answer.delivery, answer.status, answer.body) == ("whole", 429, b"{}")
+    assert dict(answer.headers) == {"Content-Type": "application/json", "Retry-After": "1"}
+    assert twin.ledger.times_accepted(FLOW, b'"c-1"') == times
+
+
+@pytest.mark.parametrize("rule", [{"fault": "says"}, {"fault": "cut", "says": {}}])
+def test_an_answer_needs_its_fault_and_the_fault_its_answer(rule: dict[str, Any]) -> None:
+    """Else a script would seem to say what is never said."""
+    with pytest.raises(ConfigurationError):
+        read_script([rule])
+
+
 @pytest.mark.parametrize("fault", ["", "cut-later", "http-99", "code-5", "http", "drop", "cut "])
 def test_unknown_faults_are_refused(fault: str) -> None:
     """A misspelt fault that never strikes would make a chaos run prove nothing."""

@@ -69,9 +69,9 @@ OWNERS = (
     ),
     Mutation(
         "recovered batches do not wait for the time limit",
-        "pipeline/lane.py",
-        "            batch.due = self._quiet_at\n",
-        "            batch.due = 0.0\n",
+        "pipeline/loops.py",
+        "        batch.due = self.quiet_at\n",
+        "        batch.due = 0.0\n",
     ),
     Mutation(
         "a lane is released with requests under way",
@@ -190,6 +190,57 @@ LIMITER = (
     ),
 )
 
+OPERATORS = (
+    Mutation(
+        "sealed batches are not cancelled",
+        "pipeline/review.py",
+        "any(state.cancels.of(c.flow_id, c.record) for c in batch.calls):\n",
+        "not batch.calls:\n",
+    ),
+    Mutation(
+        "a successor forgets cancels",
+        "pipeline/takeover.py",
+        "Cancels(settings.kafka.topics.requests, predecessor.cancels)",
+        "Cancels(settings.kafka.topics.requests, ())",
+    ),
+    Mutation(
+        "an operator's hold has canaries",
+        "core/holds.py",
+        "NEVER if state.by else now + min(PROBE_SECONDS_MAX, doubled)\n",
+        "now + min(PROBE_SECONDS_MAX, doubled)\n",
+    ),
+    Mutation(
+        "a successor forgets holds",
+        "pipeline/lane.py",
+        "Holds(predecessor.holds if predecessor else (), now)",
+        "Holds((), now)",
+    ),
+    Mutation(
+        "calling hours are ignored",
+        "pipeline/gate.py",
+        "        return None if opening == asked else opening\n",
+        "        return None\n",
+    ),
+    Mutation(
+        "a successor forgets that calls are parked",
+        "pipeline/takeover.py",
+        "            state.parked.waiting = state.parked.unread = predecessor.parked\n",
+        "",
+    ),
+    Mutation(
+        "parked records are deleted before their turn is committed",
+        "pipeline/shelf.py",
+        "        if offset > self._deleted and self._committed() >= turn:\n",
+        "        if offset > self._deleted:\n",
+    ),
+    Mutation(
+        "a parked call forgets that it was refused",
+        "pipeline/arrivals.py",
+        "(note.attempts or note.first_failed_ms is not None):\n",
+        "note.attempts < 0:\n",
+    ),
+)
+
 PROVIDER = "tests/contracts/test_provider.py"
 
 WIRE = (
@@ -216,4 +267,4 @@ WIRE = (
     ),
 )
 
-MUTATIONS = (*OWNERS, *BYTES, *MEMORY, *LIMITER, *WIRE)
+MUTATIONS = (*OWNERS, *BYTES, *MEMORY, *LIMITER, *OPERATORS, *WIRE)

@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from service.core import control
@@ -103,7 +104,8 @@ class Stage(SimWorld):
     def _decided(self, transaction: Transaction) -> None:
         before = len(self.oracle.outcomes)
         self._judge(transaction)
-        for source in list(self.oracle.outcomes)[before:]:
+        outcomes = self.oracle.outcomes
+        for source in islice(reversed(outcomes), len(outcomes) - before):
             self.ended_at[source] = self.loop.now
 
     # Upstream

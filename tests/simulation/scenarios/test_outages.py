@@ -1,0 +1,76 @@
+"""A wrong URL, or an account that is shut, amid a full backlog."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from service.core.holds import PROBE_SECONDS
+from service.twin.faults import Rule
+from tests.simulation.scenarios.stage import Stage, play
+
+FLOWS = [f"Flow{number:04d}" for number in range(8)]
+TROUBLE_SECONDS = 600.0
+LIMIT_PER_SECOND = 500.0
+
+
+async def scene(stage: Stage, fault: str, backlog: int) -> tuple[float, float, float]:
+    """Ten minutes of trouble amid a backlog; when they began, ended, and the hold was over."""
+    for flow_id in FLOWS:
+        stage.publish(flow_id, backlog)
+    await asyncio.sleep(15)
+    began = stage.loop.now
+    stage.trouble(Rule(fault=fault))
+    await asyncio.sleep(TROUBLE_SECONDS)
+    stage.trouble()
+    ended = stage.loop.now
+    await stage.until(lambda: not stage.held("default"), 1_000)
+    over = stage.loop.now
+    await stage.all_ended(list(stage.flow_of), 600)
+    return began, ended, over
+
+
+@pytest.mark.parametrize("fault", ["http-404-before", "http-404-after", "redirect-before"])
+def test_a_wrong_url_costs_nothing_but_time(fault: str) -> None:
+    """A mistyped URL would burn a campaign into dead letters within seconds."""
+    times = (0.0, 0.0, 0.0)
+
+    async def course(stage: Stage) -> None:
+        nonlocal times
+        times = await scene(stage, fault, 4_000)
+
+    stage = play(course)
+    began, ended, _ = times
+    found = stage.outcomes(stage.flow_of)
+    in_doubt = {one.sha256: one.calls for one in stage.seen(since=began, until=ended)}
+    if fault.endswith("before"):
+        assert found == {"accepted": len(stage.flow_of)}
+    else:
+        # They were placed, but a 201 after a 404 may mean anything.
+        assert found["accepted"] + found["unconfirmed"] == len(stage.flow_of)
+        assert found["unconfirmed"] <= sum(in_doubt.values())
+    assert sum(in_doubt.values()) <= 2 * 500 + len(in_doubt)
+
+
+@pytest.mark.parametrize("fault", ["code-401-inside", "http-403-before", "code-212-inside"])
+def test_an_account_that_is_shut_keeps_its_backlog(fault: str) -> None:
+    """An address that fell off the allow-list would cost a campaign, or hammer the provider."""
+    times = (0.0, 0.0, 0.0)
+
+    async def course(stage: Stage) -> None:
+        nonlocal times
+        times = await scene(stage, fault, 8_000)
+
+    stage = play(course)
+    began, ended, over = times
+    assert stage.outcomes(stage.flow_of) == {"accepted": len(stage.flow_of)}
+    canaries = stage.seen(since=began + 2, until=ended)
+    assert {one.calls for one in canaries} == {1}
+    assert len({one.flow_id for one in canaries}) == min(len(canaries), len(FLOWS))
+    gaps = [later.second - earlier.second for earlier, later in pairwise(canaries)]
+    assert min(gaps) >= 2 * PROBE_SECONDS - 0.2
+    assert all(later >= 1.9 * earlier for earlier, later in pairwise(gaps))
+    taken = [one for one in stage.seen(since=over + 5, until=over + 25) if one.accepted]
+    assert sum(one.calls for one in taken) >= 0.9 * 20 * LIMIT_PER_SECOND
