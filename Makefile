@@ -11,6 +11,9 @@ SEEDS ?= 1000
 FROM ?= 0
 SEED ?=
 ROUNDS ?= 20
+SCOPE ?=
+LANES ?=
+MINUTES ?= 2
 
 BIN := .venv/bin
 PY := $(BIN)/python
@@ -23,12 +26,13 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka demo check test chaos simulate mutations bench format lock clean
+.PHONY: help setup venv kafka redis demo check test chaos simulate mutations matrix limit bench format \
+	lock clean
 
 help: ## lists the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 14
 
-setup: venv kafka ## makes .venv, and fetches Kafka unless KAFKA_BOOTSTRAP names a broker
+setup: venv kafka redis ## makes .venv, and fetches Kafka unless KAFKA_BOOTSTRAP names a broker
 
 venv: $(STAMP)
 
@@ -40,6 +44,9 @@ ifndef KAFKA_BOOTSTRAP
 	@scripts/need.sh java=openjdk-17-jre-headless mvn=maven
 	@$(PY) -m service.demo.kafka_jars >/dev/null
 endif
+
+redis:
+	@scripts/need.sh redis-server=redis-server
 
 demo: setup ## runs everything on one machine: EVENTS=10000, more options in ARGS
 	@$(BIN)/call-dispatcher demo --events $(EVENTS) $(ARGS)
@@ -67,6 +74,10 @@ mutations: venv ## breaks the code in one way after the other: each must be noti
 
 matrix: setup ## plays every answer of the provider after every history; case names in ARGS
 	@$(PY) -m tests.matrix $(ARGS)
+
+limit: setup ## measures the limit by the provider's clock: SCOPE=lane|redis LANES=1|2|4 MINUTES=2
+	@$(PY) -m tests.limit --minutes $(MINUTES) $(if $(SCOPE),--scope $(SCOPE)) \
+		$(if $(LANES),--lanes $(LANES)) $(ARGS)
 
 bench: setup ## measures CPU per call, calls per second and memory
 	@$(PY) -m bench $(ARGS)

@@ -25,9 +25,11 @@ from service.adapters.kafka.topics import ensure_topics
 from service.adapters.logs import Logs
 from service.adapters.metrics import Metrics
 from service.adapters.provider import HttpProvider
+from service.adapters.redis import RedisWindow
 from service.adapters.web import WebServer
 from service.adapters.web_control import WebControl
 from service.core.facts import Fact
+from service.core.shared import Said, stay_seconds
 from service.errors import ConfigurationError, DispatcherError
 from service.pipeline.flows import ANY_FLOW, Flows, make_intake
 from service.pipeline.lane import World
@@ -72,6 +74,7 @@ async def run(settings: Settings) -> None:
         provider_settings.timeout_seconds,
         f"call-dispatcher/{version('call-dispatcher')}",
     )
+    window = shared_window(settings)
     world = World(
         settings,
         broker,
@@ -82,6 +85,7 @@ async def run(settings: Settings) -> None:
         owner,
         make_intake(settings, flows),
         flows,
+        window,
     )
     replica = Replica(world, broker.election())
     accounts = {flows.account(flow_id) for flow_id in (ANY_FLOW, *settings.flows)}
@@ -89,6 +93,8 @@ async def run(settings: Settings) -> None:
     web = WebServer(settings, lambda: status_of(replica, world), registry, commands.routes())
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(provider.close)
+        if window is not None:
+            stack.push_async_callback(window.close)
         metrics.observe(lambda: status_of(replica, world))
         await web.start()
         stack.push_async_callback(web.stop)
@@ -101,23 +107,28 @@ async def run(settings: Settings) -> None:
         logs.stopped()
 
 
+def shared_window(settings: Settings) -> RedisWindow | None:
+    """The window of all lanes of the group, if they share one."""
+    provider, kafka = settings.provider, settings.kafka
+    if provider.limit_scope != "redis":
+        return None
+    assert provider.redis_url is not None, "the settings refuse limit_scope redis without it"
+    key = f"{kafka.group_id}.{kafka.topics.checkpoints}.limit"
+    return RedisWindow(provider.redis_url.get_secret_value(), key)
+
+
 def refuse_what_is_not_obeyed(settings: Settings) -> None:
     """Refuse settings that this release validates but does not act on.
 
     Raises:
         ConfigurationError: a promise would be made that is not kept.
     """
-    found = []
-    if settings.provider.limit_scope == "redis":
-        found.append("provider.limit_scope: this release shares the limit by lane only: set lane")
     if settings.tracing.enabled:
-        found.append("tracing.enabled: this release has no tracing: set false")
-    if found:
-        raise ConfigurationError("\n".join(found))
+        raise ConfigurationError("tracing.enabled: this release has no tracing: set false")
 
 
 def connect_checks(settings: Settings) -> Sequence[str]:
-    """What `check --connect` finds wrong with broker, topics and provider, a line each."""
+    """What `check --connect` finds wrong with broker, topics, provider and Redis, a line each."""
     return asyncio.run(_connect_checks(settings))
 
 
@@ -138,4 +149,26 @@ async def _connect_checks(settings: Settings) -> list[str]:
         writer.close()
     except (OSError, TimeoutError) as error:
         found.append(f"provider.url: {url.hostname}:{port} cannot be reached: {describe(error)}")
+    window = shared_window(settings)
+    if window is not None:
+        try:
+            await window.exchange(_greeting(settings))
+        except DispatcherError as error:
+            found.append(f"provider.redis_url: {error}")
+        finally:
+            await window.close()
     return found
+
+
+def _greeting(settings: Settings) -> Said:
+    """Words to the shared window that ask for nothing and change nothing."""
+    provider = settings.provider
+    return Said(
+        lane=0,
+        lanes=1,
+        calls_max=provider.calls_per_minute,
+        requests_max=provider.requests_per_minute,
+        stay_seconds=stay_seconds(provider.timeout_seconds),
+        own_calls=0,
+        own_requests=0,
+    )

@@ -27,6 +27,10 @@ class BrokerUnavailable(DispatcherError):
     """Kafka did not answer in time; trying again later is all that is needed."""
 
 
+class WindowUnavailable(DispatcherError):
+    """The window that all lanes share did not answer in time; what was said may count or not."""
+
+
 class LaneFenced(DispatcherError):
     """A successor started a producer with this lane's transactional id: drop everything."""
 

@@ -14,6 +14,7 @@ from service.core.calls import Header, Record
 from service.core.control import AnyCommand
 from service.core.facts import Fact
 from service.core.held import Given
+from service.core.shared import Heard, Said
 from service.core.verdicts import Answer
 
 TopicPartition = tuple[str, int]
@@ -181,8 +182,8 @@ class Broker(Protocol):
         """A new producer with the lane's transactional id, not started."""
         ...
 
-    def reader(self) -> Reader:
-        """A new reader, not started."""
+    def reader(self, *, sparse: bool = False) -> Reader:
+        """A new reader, not started; `sparse` for one partition in which little happens."""
         ...
 
 
@@ -226,6 +227,18 @@ class Provider(Protocol):
             body: the exact bytes.
             may_begin: asked once, just before the first byte leaves (connecting takes time, and a
                 lease may run out meanwhile); if it says no, the answer is `NotSent`.
+        """
+        ...
+
+
+class SharedWindow(Protocol):
+    """One window guard for all lanes of the group (service/core/shared.py)."""
+
+    async def exchange(self, said: Said) -> Heard:
+        """Say it, at most once, and hear what holds now; at most `CALL_SECONDS_MAX`.
+
+        Raises:
+            WindowUnavailable: it was heard or not, and may still be.
         """
         ...
 

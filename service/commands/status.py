@@ -28,6 +28,11 @@ ANSWER_BYTES_MAX = 8 * 1024 * 1024
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
 LANE_COUNTS = ("turn", "open-batches", "waiting-calls", "in-flight")
 """Members of a lane that are shown as they are."""
+STANDINGS = {
+    "even": "on an even share: a lane is not registered in Redis",
+    "alone": "on an even share: Redis is away",
+    "silent": "sends nothing: Redis is away, or has lost its data",
+}
 
 
 @click.command()
@@ -162,6 +167,10 @@ def _notes(lane: dict[str, Any]) -> str:
         notes.append(f"paused for {_seconds(lane['paused-seconds'])}")
     if lane.get("pause"):
         notes.append(lane["pause"])
+    if lane["standing"] in {"even", "alone", "silent"}:
+        notes.append(STANDINGS[lane["standing"]])
+    if lane["minutes-until-drained"]:
+        notes.append(f"drained in {_seconds(60 * lane['minutes-until-drained'])}")
     return ", ".join(notes)
 
 

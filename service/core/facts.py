@@ -116,6 +116,15 @@ class LimiterWaited:
 
 
 @dataclass(frozen=True, slots=True)
+class StandingChanged:
+    """A lane draws on the shared window, or must do without it."""
+
+    lane: int
+    standing: str
+    """As `LaneStatus.standing`."""
+
+
+@dataclass(frozen=True, slots=True)
 class HoldChanged:
     """A hold began or ended."""
 
@@ -167,6 +176,7 @@ Fact = (
     | CommandApplied
     | TurnCommitted
     | LimiterWaited
+    | StandingChanged
     | HoldChanged
     | LaneChanged
     | EventsLost

@@ -75,6 +75,11 @@ class WindowGuard:
         """The attempt is over; it leaves the window a minute after `now`."""
         self._leave(self._flying.pop(token), 1, now + WINDOW_SECONDS + MARGIN_SECONDS)
 
+    def cancel(self, token: int) -> None:
+        """The attempt never began: it leaves the window at once."""
+        self._calls -= self._flying.pop(token)
+        self._requests -= 1
+
     def count_until(self, calls: int, requests: int, expiry: float) -> None:
         """Count what somebody else sent, or may have sent, until `expiry`."""
         self._calls += calls
@@ -100,10 +105,10 @@ class WindowGuard:
             row[1] += requests
         return [(seconds, calls, requests) for seconds, (calls, requests) in sorted(rows.items())]
 
-    def used_calls(self, now: float) -> int:
-        """Calls that count at `now`."""
+    def used(self, now: float) -> tuple[int, int]:
+        """Calls and requests that count at `now`."""
         self._forget(now)
-        return self._calls
+        return self._calls, self._requests
 
     def _forget(self, now: float) -> None:
         while self._steps and self._steps[0] / STEPS_PER_SECOND <= now:

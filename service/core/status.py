@@ -92,6 +92,12 @@ class LaneStatus:
     """Calls that wait apart: their flow is held, or must not be called at this hour."""
     overflow_calls: int = 0
     """Calls that wait apart: their flow has more than its share of the window."""
+    standing: str = "lane"
+    """By what it sends: `lane`, its even share; or in the window of all lanes `shared`, with all
+    of them; `even`, with an even share while a lane is missing there; `alone`, with an even share
+    while it cannot be asked; `silent`, not at all, until that is safe."""
+    minutes_until_drained: float | None = None
+    """The backlog at the pace of the last minute; None while nothing was sent, or is not known."""
 
 
 @dataclass(frozen=True, slots=True)

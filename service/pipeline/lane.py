@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from service.core.batching import Batcher
 from service.core.checkpoint import Checkpoint
@@ -21,10 +22,12 @@ from service.pipeline.heard import Heard
 from service.pipeline.loops import Loops
 from service.pipeline.outbox import Targets
 from service.pipeline.sender import Sender
+from service.pipeline.sharing import Sharing
 from service.pipeline.state import LaneState
 from service.pipeline.takeover import Taken, count_what_was_sent, take_over
-from service.pipeline.turns import Turns
-from service.ports import Broker, Clock, Observer, Provider, Reader, Survey
+from service.pipeline.turns import Turns, lease_seconds
+from service.pipeline.window import Window
+from service.ports import Broker, Clock, Observer, Provider, Reader, SharedWindow, Survey
 from service.settings import Settings
 
 
@@ -41,6 +44,8 @@ class World:
     owner: str
     intake: Intake
     flows: Flows
+    window: SharedWindow | None = None
+    """With `limit_scope: redis`."""
     heard: Heard = field(default_factory=Heard)
 
 
@@ -51,6 +56,7 @@ class Lane:
         self.lane = lane
         self.state: LaneState | None = None
         self.sender: Sender | None = None
+        self.window: Window | None = None
         self._world = world
         self._turns: Turns | None = None
         self._readers: list[Reader] = []
@@ -71,7 +77,7 @@ class Lane:
             TopicsError, CheckpointUnreadable: it must not run; the text names the way out.
         """
         world = self._world
-        reader = self._reader()
+        reader = self._reader(sparse=False)
         self._tell("taking")
         try:
             taken = await take_over(
@@ -88,7 +94,7 @@ class Lane:
         except BaseExceptionGroup as group:
             raise first_error(group) from group
         finally:
-            self.state = self.sender = None
+            self.state = self.sender = self.window = None
             if self._turns is not None:
                 await self._turns.close()
             await asyncio.gather(*(each.stop() for each in self._readers))
@@ -137,12 +143,13 @@ class Lane:
 
     async def _own(self, taken: Taken, reader: Reader) -> None:
         async with asyncio.TaskGroup() as group:
-            loops = Loops(taken, self._world, reader, self._reader, group.create_task)
+            window = self._make_window(taken.state, taken.predecessor)
+            loops = Loops(taken, self._world, window, reader, self._reader, group.create_task)
             self._turns = loops.turns
             send_after = await self._first_turn(taken, loops)
             await loops.control.catch_up()
             state, predecessor = taken.state, taken.predecessor
-            self.state, self.sender = state, loops.sender
+            self.state, self.sender, self.window = state, loops.sender, loops.window
             was_released = predecessor is not None and predecessor.released
             self._tell("owned", len(state.open), was_released=was_released)
             turning = group.create_task(loops.turns.run())
@@ -151,13 +158,24 @@ class Lane:
                 group.create_task(loops.parking.run()),
                 group.create_task(loops.overflow.run()),
                 group.create_task(loops.control.run()),
+                group.create_task(loops.window.run(loops.turns)),
                 group.create_task(loops.sender.run(loops.turns, send_after)),
             ]
             await self._stop.wait()
             await self._drain(turning, others, loops)
 
-    def _reader(self) -> Reader:
-        reader = self._world.broker.reader()
+    def _make_window(self, state: LaneState, predecessor: Checkpoint | None) -> Window:
+        world = self._world
+        if world.window is None:
+            return Window(state)
+        lease = lease_seconds(state.settings.kafka.session_timeout_seconds)
+        if predecessor is not None:
+            lease = max(lease, predecessor.lease_seconds)
+        owns = partial(world.broker.owns, self.lane)
+        return Sharing(state, world.window, world.clock, owns, lease)
+
+    def _reader(self, *, sparse: bool = True) -> Reader:
+        reader = self._world.broker.reader(sparse=sparse)
         self._readers.append(reader)
         return reader
 
@@ -189,6 +207,7 @@ class Lane:
         for task in others:
             task.cancel()
         all_landed = await loops.sender.drain(self._drain_seconds)
+        await loops.window.close()
         loops.turns.stop()
         await turning
         loops.sender.unseal()

@@ -26,6 +26,7 @@ from service.pipeline.settling import Settler
 from service.pipeline.shelf import Shelf
 from service.pipeline.trust import Trust
 from service.pipeline.turns import TurnHooks, Turns
+from service.pipeline.window import Window
 from service.ports import Reader, TopicPartition
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Loops:
         self,
         taken: Taken,
         world: World,
+        window: Window,
         reader: Reader,
         new_reader: Callable[[], Reader],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
@@ -49,8 +51,9 @@ class Loops:
         Args:
             taken: the lane's state, its producer, and whom it was taken over from.
             world: what the process has.
+            window: the limit as this lane sees it.
             reader: reads the requests, and stands at their positions.
-            new_reader: makes one more.
+            new_reader: makes one more, for one partition.
             spawn: starts a task that ends with the lane.
         """
         self.quiet_at = 0.0
@@ -65,8 +68,10 @@ class Loops:
         trust = Trust(state, self._held, self._released)
         self._settler = Settler(state, flows, self._sealer, trust, world.heard, clock, rng)
         review = Review(state, flows, self._permits, self._sealer, gate, clock, self._release)
+        self.window = window
+        settle = self._settler.settle
         self.sender = Sender(
-            state, self._permits, world.provider, clock, review, self._settler.settle, spawn
+            state, self._permits, window, world.provider, clock, review, settle, spawn
         )
         self.turns = Turns(
             state,
@@ -86,7 +91,7 @@ class Loops:
         self.overflow = Overflow(state, flows, shelf, arrivals, ring)
         make_room = self.overflow.make_room
         self.reading = Reading(state, reader, arrivals, make_room, self._count_partitions, ring)
-        hooks = Controlled(self._commanded, self.sender.shape_buckets, self._committed)
+        hooks = Controlled(self._commanded, window.shape, self._committed)
         self.control = Control(state, new_reader(), gate, trust, hooks)
 
     def _shelf(self, tp: TopicPartition, arrivals: Arrivals) -> Shelf:

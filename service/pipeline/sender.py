@@ -11,10 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from aiolimiter import AsyncLimiter
-
 from service.core.facts import LimiterWaited
-from service.core.rate import WINDOW_SECONDS, Wait
 from service.core.verdicts import Answer, NotSent
 from service.pipeline.batch import Batch
 from service.pipeline.bell import Bell
@@ -22,6 +19,7 @@ from service.pipeline.permits import NEVER, Permits
 from service.pipeline.review import Review
 from service.pipeline.state import LaneState
 from service.pipeline.turns import Turns
+from service.pipeline.window import Grant, Window
 from service.ports import Clock, Provider
 
 OPEN_BATCHES_MAX = 2000
@@ -30,8 +28,6 @@ CLOCK_STEP_SECONDS = 0.01
 """A sleep may end early by the resolution of the loop's clock."""
 AHEAD_AT_THE_LIMIT = 2
 """Batches sealed before their grant is certain: one waits while the next one's turn commits."""
-TURN_SECONDS = 0.1
-"""What the limit lets through in this time may be sealed besides: a turn takes less."""
 
 
 class Sender:
@@ -41,6 +37,7 @@ class Sender:
         self,
         state: LaneState,
         permits: Permits,
+        window: Window,
         provider: Provider,
         clock: Clock,
         review: Review,
@@ -52,6 +49,7 @@ class Sender:
         Args:
             state: of the lane.
             permits: who may go; it knows what waits and what flies.
+            window: the limit.
             provider: where to.
             clock: for the lease.
             review: takes out what must not go any more.
@@ -65,6 +63,7 @@ class Sender:
         """Why, in one line for the operator."""
         self._state = state
         self._permits = permits
+        self._window = window
         self._provider = provider
         self._clock = clock
         self._review = review
@@ -73,21 +72,10 @@ class Sender:
         self._flights: set[asyncio.Task[None]] = set()
         self._draining = False
         self._calls_max = state.settings.batching.calls_max
-        self.shape_buckets()
-
-    def shape_buckets(self) -> None:
-        """Smooth towards the guard's limit as it is now; the new buckets begin full."""
-        guard = self._state.guard
-        self._calls_bucket = AsyncLimiter(
-            2 * self._calls_max, 120 * self._calls_max / guard.calls_max
-        )
-        self._requests_bucket = AsyncLimiter(2, 120 / guard.requests_max)
 
     async def run(self, turns: Turns, send_after: float) -> None:
         """Send until cancelled; nothing before `send_after` (CLOCK_BOOTTIME)."""
-        # The bucket starts empty: the predecessor may have used what it held.
-        await self._calls_bucket.acquire(2 * self._calls_max)
-        await self._requests_bucket.acquire(2)
+        await self._window.start()
         wait = send_after - self._clock.boot()
         if wait > 0:
             # CLOCK_BOOTTIME is never slower than the loop's clock, so one sleep is enough.
@@ -121,6 +109,11 @@ class Sender:
         if until > self.circuit_until:
             self.circuit_until, self.circuit_reason = until, reason
 
+    def pause(self, seconds: float, reason: str) -> None:
+        """The provider asks the whole budget to rest: that of all lanes, if they share one."""
+        self.rest(seconds, reason)
+        self._window.rest(seconds)
+
     def answered(self) -> None:
         """The provider can be reached, and asks for no rest any more."""
         self.circuit_reason = ""
@@ -142,13 +135,8 @@ class Sender:
             return True
         if len(unsent) >= permits.slots_left():
             return False
-        calls, requests = sum(len(b.calls) for b in unsent) + self._calls_max, len(unsent) + 1
-        guard, turns_a_minute = state.guard, WINDOW_SECONDS / TURN_SECONDS
-        return (
-            not isinstance(guard.ask(calls, now, requests), Wait)
-            and self._calls_bucket.has_capacity(calls - guard.calls_max / turns_a_minute)
-            and self._requests_bucket.has_capacity(requests - guard.requests_max / turns_a_minute)
-        )
+        calls = sum(len(b.calls) for b in unsent) + self._calls_max
+        return self._window.has_room(calls, len(unsent) + 1, now)
 
     def _due(self, batch: Batch) -> float:
         return max(self._permits.due(batch), self.circuit_until)
@@ -183,24 +171,15 @@ class Sender:
     # The way to the wire
 
     async def _send(self, batch: Batch, turns: Turns) -> None:
-        loop, guard, calls = asyncio.get_running_loop(), self._state.guard, len(batch.calls)
+        loop = asyncio.get_running_loop()
         started = loop.time()
-        await turns.lease()
-        await self._calls_bucket.acquire(min(calls, 2 * self._calls_max))
-        await self._requests_bucket.acquire()
-        while True:
-            match guard.ask(calls, loop.time()):
-                case Wait(seconds):
-                    await self.bell.wait(seconds)
-                case _ if turns.leased():
-                    break
-                case _:
-                    await turns.lease()
+        grant = await self._window.ask(len(batch.calls), turns)
         turns.bell.ring()
         if not self._may_go(batch, turns):
+            self._window.give_back(grant)
             return
         self._state.observer.tell(LimiterWaited(loop.time() - started))
-        self._launch(batch, guard.grant(calls), turns)
+        self._launch(batch, grant, turns)
 
     def _may_go(self, batch: Batch, turns: Turns) -> bool:
         """Whether what was true before the limiter's wait still is."""
@@ -214,24 +193,26 @@ class Sender:
             and not self._review.leaving(batch)
         )
 
-    def _launch(self, batch: Batch, token: int, turns: Turns) -> None:
+    def _launch(self, batch: Batch, grant: Grant, turns: Turns) -> None:
         self._permits.took_off(batch)
         batch.sent = batch.tried = True
         timeout = self._state.settings.provider.timeout_seconds
         until = asyncio.get_running_loop().time() + timeout
         self._state.holds.probing(batch.flow_id, batch.account, until)
-        task = self._spawn(self._fly(batch, token, turns))
+        task = self._spawn(self._fly(batch, grant, turns))
         self._flights.add(task)
         task.add_done_callback(self._flights.discard)
 
-    async def _fly(self, batch: Batch, token: int, turns: Turns) -> None:
+    async def _fly(self, batch: Batch, grant: Grant, turns: Turns) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         answer: Answer = NotSent("cancelled")
         try:
-            answer = await self._provider.post(batch.body, turns.leased)
+            answer = await self._provider.post(
+                batch.body, lambda: turns.leased() and self._review.may_begin(batch)
+            )
         finally:
-            self._state.guard.end(token, loop.time())
+            self._window.end(grant)
             self._permits.landed(batch)
             self.bell.ring()
         self._settle(batch, answer, loop.time() - started)

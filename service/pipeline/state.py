@@ -51,6 +51,8 @@ class LaneState:
         self.guard = WindowGuard(
             provider.calls_per_minute // lanes, provider.requests_per_minute // lanes
         )
+        self.limits = (provider.calls_per_minute, provider.requests_per_minute)
+        """Calls and requests a minute of all lanes together, as in force."""
         self.limit: int | None = None
         """Calls a minute of all lanes together, if an operator changed it."""
         self.holds = holds
@@ -318,5 +320,6 @@ class LaneState:
         requests = provider.requests_per_minute
         if calls_per_minute is not None and requests == provider.calls_per_minute:
             requests = calls
+        self.limits = (calls, requests)
         self.guard.calls_max = calls // self.lanes
         self.guard.requests_max = requests // self.lanes

@@ -6,6 +6,7 @@ Knows nothing of HTTP or metrics: both are given what this module makes.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
@@ -46,15 +47,17 @@ def status_of(replica: Replica, world: World) -> Status:
 
 
 def _lane(lane: Lane) -> LaneStatus:
-    if lane.state is None or lane.sender is None:
+    if lane.state is None or lane.sender is None or lane.window is None:
         return LaneStatus(lane.lane, "taking", 0, 0, 0, 0, 0, 0, 0, 0, 0)
-    return _owned(lane.lane, lane.state, lane.sender)
+    return _owned(lane.lane, lane.state, lane.sender, lane.window.standing)
 
 
-def _owned(lane: int, state: LaneState, sender: Sender) -> LaneStatus:
+def _owned(lane: int, state: LaneState, sender: Sender, standing: str) -> LaneStatus:
     now = asyncio.get_running_loop().time()
     waiting = state.batcher.waiting
     longest = sorted(waiting.items(), key=lambda item: -item[1])[:FLOWS_MAX]
+    partitions = tuple(_partitions(state))
+    in_window = state.guard.used(now)[0]
     return LaneStatus(
         lane=lane,
         state="owned",
@@ -64,20 +67,10 @@ def _owned(lane: int, state: LaneState, sender: Sender) -> LaneStatus:
         held_events=state.held_events,
         held_bytes=state.held_bytes,
         in_flight=sender.in_flight,
-        calls_in_window=state.guard.used_calls(now),
+        calls_in_window=in_window,
         calls_per_minute=state.guard.calls_max,
         requests_per_minute=state.guard.requests_max,
-        partitions=tuple(
-            PartitionStatus(
-                topic,
-                partition,
-                ledger.position,
-                end := state.ends.get((topic, partition)),
-                None if end is None else max(0, end - ledger.end) + ledger.open,
-            )
-            for (topic, partition), ledger in state.ledgers.items()
-            if (topic, partition) not in state.aside
-        ),
+        partitions=partitions,
         parked_calls=state.parked.waiting,
         overflow_calls=state.overflow.waiting,
         oldest_event_age_seconds=_oldest_age(state),
@@ -99,7 +92,28 @@ def _owned(lane: int, state: LaneState, sender: Sender) -> LaneStatus:
         pause=sender.circuit_reason or None,
         recovering_batches=len(set(map(id, state.recovering.values()))),
         checkpoint_bytes=state.checkpoint_bytes,
+        standing=standing,
+        minutes_until_drained=_minutes_until_drained(partitions, in_window),
     )
+
+
+def _partitions(state: LaneState) -> Iterator[PartitionStatus]:
+    for tp, ledger in state.ledgers.items():
+        if tp not in state.aside:
+            end = state.ends.get(tp)
+            lag = None if end is None else max(0, end - ledger.end) + ledger.open
+            yield PartitionStatus(*tp, ledger.position, end, lag)
+
+
+def _minutes_until_drained(
+    partitions: Sequence[PartitionStatus], sent_in_a_minute: int
+) -> float | None:
+    lags = [each.lag for each in partitions if each.lag is not None]
+    if len(lags) < len(partitions):
+        return None
+    if not any(lags):
+        return 0.0
+    return round(sum(lags) / sent_in_a_minute, 2) if sent_in_a_minute else None
 
 
 def _oldest_age(state: LaneState) -> float | None:

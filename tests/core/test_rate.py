@@ -54,9 +54,16 @@ def test_a_tally_restored_elsewhere_counts_as_long() -> None:
     heir = WindowGuard(LIMIT, LIMIT)
     for seconds, calls, requests in guard.tally(30.0):
         heir.count_until(calls, requests, 500.0 + seconds)
-    assert heir.used_calls(500.0) == 90
+    assert heir.used(500.0) == (90, 2)
     assert isinstance(heir.ask(11, 500.0), Wait)
     assert heir.ask(11, 542.0) == Granted()
+
+
+def test_an_attempt_that_never_began_leaves_at_once() -> None:
+    """A grant that came too late to be used would cost a minute of its calls."""
+    guard = WindowGuard(LIMIT, LIMIT)
+    guard.cancel(guard.grant(LIMIT))
+    assert guard.used(0.0) == (0, 0)
 
 
 steps = st.lists(

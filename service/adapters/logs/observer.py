@@ -29,6 +29,7 @@ from service.core.facts import (
     LaneChanged,
     RequestEnded,
     RetryPlanned,
+    StandingChanged,
     Trouble,
     TurnCommitted,
 )
@@ -83,6 +84,7 @@ class Logs:
             HoldChanged: self._hold_changed,
             LaneChanged: self._lane_changed,
             EventsLost: self._events_lost,
+            StandingChanged: self._standing_changed,
             Trouble: self._trouble,
         }
 
@@ -172,6 +174,10 @@ class Logs:
             }
         level = logging.WARNING if fact.state == "fenced" else logging.INFO
         self._log.log(level, f"lane_{fact.state}", **told)
+
+    def _standing_changed(self, fact: StandingChanged) -> None:
+        level = logging.INFO if fact.standing in {"shared", "even"} else logging.WARNING
+        self._log.log(level, "limit_standing", lane=fact.lane, standing=fact.standing)
 
     def _events_lost(self, fact: EventsLost) -> None:
         topic, partition = fact.partition

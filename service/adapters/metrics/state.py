@@ -6,6 +6,7 @@ gives the whole dispatcher.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -17,6 +18,9 @@ from service.adapters.metrics.labels import Labels
 from service.core.status import LaneStatus, Status
 
 Snapshot = Callable[[], Status]
+
+STANDINGS = ("lane", "shared", "even", "alone", "silent")
+"""`LaneStatus.standing`."""
 
 
 class StateCollector(Collector):
@@ -72,7 +76,14 @@ class StateCollector(Collector):
             "Size of the last checkpoint, the largest of this process's lanes.",
             max((lane.checkpoint_bytes for lane in lanes), default=0),
         )
+        yield _gauge(
+            "until_drained_seconds",
+            "Until this process's lanes have worked their backlog off at the pace of the last "
+            "minute, the longest of them; NaN while nothing is sent or a lag is not known.",
+            max((_until_drained(lane) for lane in lanes), default=0.0, key=_nan_first),
+        )
         yield self._lag(lanes)
+        yield self._standings(lanes)
         yield self._lane_owned(lanes)
         yield self._holds(lanes)
 
@@ -86,6 +97,20 @@ class StateCollector(Collector):
             for each in lane.partitions:
                 if each.topic == self._requests_topic and each.lag is not None:
                     family.add_metric([str(each.partition)], each.lag)
+        return family
+
+    @staticmethod
+    def _standings(lanes: tuple[LaneStatus, ...]) -> GaugeMetricFamily:
+        family = _labelled(
+            "limit_standing",
+            "Lanes of this process by what they send by: an own share (lane), the window of all "
+            "lanes (shared), an even share of it (even), the same without it (alone), or nothing "
+            "(silent).",
+            "standing",
+        )
+        found = Counter(lane.standing for lane in lanes if lane.state == "owned")
+        for standing in STANDINGS:
+            family.add_metric([standing], float(found[standing]))
         return family
 
     def _lane_owned(self, lanes: tuple[LaneStatus, ...]) -> GaugeMetricFamily:
@@ -122,3 +147,13 @@ def _gauge(name: str, sentence: str, value: float) -> GaugeMetricFamily:
 
 def _labelled(name: str, sentence: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(PREFIX + name, sentence, labels=labels)
+
+
+def _until_drained(lane: LaneStatus) -> float:
+    minutes = lane.minutes_until_drained
+    return math.nan if minutes is None else minutes * 60
+
+
+def _nan_first(seconds: float) -> float:
+    """What is not known is not small."""
+    return math.inf if math.isnan(seconds) else seconds
