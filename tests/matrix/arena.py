@@ -94,7 +94,7 @@ class Arena:
         """Requests of the dispatcher that are under way."""
         return sum(lane["in-flight"] for lane in (await page(dispatcher, "status"))[1]["lanes"])
 
-    async def look(self, dispatcher: Dispatcher | None, cases: Sequence[Case]) -> list[Seen]:
+    async def look(self, dispatcher: Dispatcher, cases: Sequence[Case]) -> list[Seen]:
         """What has come of each case; holds are those of `dispatcher`."""
         outcomes = await self._outcomes()
         holds = await self._holds(dispatcher)
@@ -133,9 +133,7 @@ class Arena:
         found[case.number, letter].append(outcome)
 
     @staticmethod
-    async def _holds(dispatcher: Dispatcher | None) -> dict[tuple[str, str], int | None]:
-        if dispatcher is None:
-            return {}
+    async def _holds(dispatcher: Dispatcher) -> dict[tuple[str, str], int | None]:
         try:
             lanes = (await page(dispatcher, "status"))[1]["lanes"]
         except aiohttp.ClientError:

@@ -133,8 +133,10 @@ async def _meanwhile_and_finally(
 
 
 async def _finally(stage: Arena, cases: Sequence[Case], meanwhile: Wrongs) -> list[Wrong]:
-    finally_ = await _watch(stage, await stage.start(), cases, wrong_finally)
-    seen = dict(zip(cases, await stage.look(None, cases), strict=True))
+    running = await stage.start()
+    finally_ = await _watch(stage, running, cases, wrong_finally)
+    seen = dict(zip(cases, await stage.look(running, cases), strict=True))
+    await stage.stop(running)
     at_the_provider = await _at_the_provider(stage, seen)
     found = {
         case: Wrong(case, when, why, moment)
