@@ -45,7 +45,7 @@ class Sharing(Window):
         window: SharedWindow,
         clock: Clock,
         owns: Callable[[], Awaitable[bool]],
-        lease_seconds: float,
+        earlier: tuple[float, float],
     ) -> None:
         """Nothing is asked yet.
 
@@ -54,7 +54,7 @@ class Sharing(Window):
             window: of all lanes.
             clock: for the age of a grant.
             owns: whether the lane is this process's, asked just now.
-            lease_seconds: for which an earlier owner may still send.
+            earlier: for how long an earlier owner may still send, and a request of it lasts.
         """
         self._heard: Heard | None = None
         """The last answer; None while the window does not answer."""
@@ -67,7 +67,9 @@ class Sharing(Window):
         self._clock = clock
         self._owns = owns
         self._stay = stay_seconds(provider.timeout_seconds)
-        self._standing = Standing(loop_time(), self._stay, lease_seconds)
+        lease_seconds, timeout_seconds = earlier
+        longest = max(self._stay, stay_seconds(timeout_seconds))
+        self._standing = Standing(loop_time(), longest, lease_seconds)
         self._never_alone = provider.redis_down == "stop"
         self._server_ahead_ms = 0.0
         """Of the window's clock before the loop's; at least so much."""
