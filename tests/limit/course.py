@@ -31,6 +31,8 @@ PARTITIONS = 8
 SETTLE_SECONDS = 60.0
 """After the start, left out: the window fills for the first time."""
 STRETCH_SECONDS = 30.0
+QUIET_SECONDS = 60.0
+"""After a kill, until its requests cannot arrive any more: before, nobody can hand over at once."""
 STALL_SECONDS = 10.0
 TIMEOUT_SECONDS = 30.0
 SESSION_SECONDS = 10.0
@@ -131,7 +133,7 @@ class Run:
     async def _load(self, stage: Stage) -> None:
         """Lanes, and more events than the limit lets through meanwhile."""
         topics = stage.names.topics
-        seconds = SETTLE_SECONDS + self._plain_seconds + 6 * STRETCH_SECONDS
+        seconds = SETTLE_SECONDS + self._plain_seconds + QUIET_SECONDS + 6 * STRETCH_SECONDS
         if self._breaks_redis:
             seconds += 2 * CUT_SECONDS + 4 * STRETCH_SECONDS
         events = int(LIMIT / 60 * (seconds + 60.0))
@@ -165,7 +167,7 @@ class Run:
         await self._kill(owner)
         await self._sends(twin)
         await self._start(stage, url)
-        await asyncio.sleep(STRETCH_SECONDS)
+        await asyncio.sleep(QUIET_SECONDS)
         owner = await self._owner()
         self._tell(f"SIGTERM to {owner.process.name}")
         course.stopped_at = time.time()
