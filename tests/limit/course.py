@@ -52,6 +52,19 @@ FAILING = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked for."""
+
+    scope: str
+    lanes: int
+    minutes: float
+    """Of the plain stretch that is measured."""
+    flows: int = FLOWS
+    plain: bool = False
+    """Nothing goes wrong, and the run ends after the plain stretch."""
+
+
 @dataclass(slots=True)
 class Course:
     """What happened, by the wall clock, and what the twin saw of it."""
@@ -70,13 +83,12 @@ class Course:
 class Run:
     """One scope and number of lanes."""
 
-    def __init__(
-        self, scope: str, lanes: int, minutes: float, bootstrap: str, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, plan: Plan, bootstrap: str, tell: Callable[[str], None]) -> None:
         self.course = Course()
-        self._scope = scope
-        self._lanes = lanes
-        self._plain_seconds = minutes * 60
+        self._plan = plan
+        self._scope = plan.scope
+        self._lanes = plan.lanes
+        self._plain_seconds = plan.minutes * 60
         self._bootstrap = bootstrap
         self._tell = tell
         self._link = Link()
@@ -143,7 +155,7 @@ class Run:
         async with admin_client({"bootstrap_servers": stage.bootstrap}) as admin:
             await create_topics(admin, plans)
         async with Loader(stage.bootstrap, topics["requests"], PARTITIONS) as loader:
-            await loader.write(range(events), flow_ids(FLOWS))
+            await loader.write(range(events), flow_ids(self._plan.flows))
             await loader.commit()
         self._tell(f"{events:,} events wait")
 
@@ -161,6 +173,11 @@ class Run:
         course.plain_from = time.time()
         await asyncio.sleep(self._plain_seconds)
         course.plain_to = time.time()
+        if not self._plan.plain:
+            await self._break(stage, twin, url)
+
+    async def _break(self, stage: Stage, twin: TwinPages, url: str) -> None:
+        course = self.course
         owner = await self._owner()
         self._tell(f"kill -9 of {owner.process.name}")
         course.killed_at = time.time()
