@@ -137,7 +137,7 @@ class Sharing(Window):
         fits = heard.calls + calls <= calls_max and heard.requests + requests <= requests_max
         return fits and self._bucket_has(calls, requests)
 
-    async def _try(self, calls: int) -> Grant | Wait:
+    async def _try(self, calls: int, lease: Lease) -> Grant | Wait:
         now, (at, like) = loop_time(), self._next
         if self._heard is None:
             return self._alone(calls)
@@ -147,6 +147,8 @@ class Sharing(Window):
             wait = max(wait, own.seconds if isinstance(own, Wait) else 0.0)
         if wait > 0:
             return Wait(min(wait, ASK_AGAIN_SECONDS))
+        # A grant that could not be used would have to be given back.
+        await lease.lease()
         asked_at = self._clock.boot()
         heard = await self._exchange(calls)
         if heard is None:
@@ -230,6 +232,7 @@ class Sharing(Window):
             own_calls=own_calls,
             own_requests=own_requests,
             calls=calls,
+            burst_calls=self._calls_max,
             join=join,
             join_until=int((now + CALL_SECONDS_MAX) * 1000 + self._server_ahead_ms),
             known_seconds=self._standing.known_seconds,
