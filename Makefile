@@ -26,7 +26,7 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka redis demo check test chaos simulate mutations matrix limit bench format \
+.PHONY: help setup venv kafka redis demo check test chaos simulate mutations matrix limit latency bench format \
 	lock clean
 
 help: ## lists the targets
@@ -78,6 +78,9 @@ matrix: setup ## plays every answer of the provider after every history; case na
 limit: setup ## measures the limit by the provider's clock: SCOPE=lane|redis LANES=1|2|4 MINUTES=2
 	@$(PY) -m tests.limit --minutes $(MINUTES) $(if $(SCOPE),--scope $(SCOPE)) \
 		$(if $(LANES),--lanes $(LANES)) $(ARGS)
+
+latency: setup ## measures from event to committed outcome at half of the limit
+	@$(PY) -m tests.limit.latency
 
 bench: setup ## measures CPU per call, calls per second and memory
 	@$(PY) -m bench $(ARGS)

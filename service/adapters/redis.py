@@ -87,7 +87,7 @@ class RedisWindow:
             *self._constants,
             *(_ms(said.stay_seconds), said.lane, said.lanes),
             *(said.calls_max, said.requests_max),
-            *(said.own_calls, said.own_requests, said.calls),
+            *(said.own_calls, said.own_requests, said.calls, said.burst_calls),
             *(int(said.join), said.join_until, _ms(said.known_seconds), _ms(said.rest_seconds)),
         ]
         for ended in said.ended:

@@ -3,17 +3,18 @@
 --   run, born, open      which server process, when the window was made, until when it is full
 --   now, at, far         the clock's last reading; the steps not yet forgotten: from at to far
 --   c, r, c<step> r<step>  calls and requests that count, and those that leave at a step
+--   pc, pr                 when an even pace would have come to what was granted; calls, requests
 --   l<lane>, w<lane>, wu<lane>, rest   registered until; wanted calls, until; all pause until
 -- ARGV: keep_ms step_ms window_ms registered_ms want_ms stay_ms lane lanes calls_max requests_max
---   own_calls own_requests calls join join_until known_ms rest_ms, then (born step calls age_ms)...;
+--   own_calls own_requests calls burst_calls join join_until known_ms rest_ms, then (born step calls age_ms)...;
 --   an age below 0 is of an attempt that never began.
 local key, arg = KEYS[1], {}
 for i, value in ipairs(ARGV) do arg[i] = tonumber(value) end
 local keep_ms, step_ms, window_ms, registered_ms, want_ms, stay_ms =
   arg[1], arg[2], arg[3], arg[4], arg[5], arg[6]
 local lane, lanes, calls_max, requests_max = arg[7], arg[8], arg[9], arg[10]
-local own_calls, own_requests, calls = arg[11], arg[12], arg[13]
-local join, join_until, known_ms, rest_ms = arg[14], arg[15], arg[16], arg[17]
+local own_calls, own_requests, calls, burst_calls = arg[11], arg[12], arg[13], arg[14]
+local join, join_until, known_ms, rest_ms = arg[15], arg[16], arg[17], arg[18]
 
 local function whole(number) return string.format('%.0f', number) end
 local function get(field) return tonumber(redis.call('HGET', key, field)) or 0 end
@@ -57,10 +58,19 @@ local function add(step, some_calls, some_requests)
   far = math.max(far, step)
 end
 
-for i = 18, #arg, 4 do
+-- What so much takes at an even pace is added to where that stands, or taken off.
+local function pace(from, some_calls, some_requests)
+  local call_ms, request_ms = window_ms / calls_max, window_ms / requests_max
+  local takes = math.max(-window_ms, math.min(window_ms, some_calls * call_ms))
+  set('pc', math.max(get('pc'), from) + takes)
+  set('pr', math.max(get('pr'), from) + some_requests * request_ms)
+end
+
+for i = 19, #arg, 4 do
   local step, ended_calls, age = arg[i + 1], arg[i + 2], arg[i + 3]
   if arg[i] == born then
     if step >= at then add(step, -ended_calls, -1) end
+    if age < 0 then pace(0, -ended_calls, -1) end
     local leaves = math.ceil((now - age + window_ms) / step_ms)
     if age >= 0 and leaves >= at then add(leaves, ended_calls, 1) end
   end
@@ -94,6 +104,13 @@ local function wait_for(more_calls, more_requests)
   return math.max(0, far * step_ms - now)
 end
 
+-- Milliseconds by which more than the burst is ahead of an even pace.
+local function ahead(more_calls, more_requests)
+  local call_ms, request_ms = window_ms / calls_max, window_ms / requests_max
+  local by_calls = get('pc') - now + (more_calls - burst_calls) * call_ms
+  local by_requests = get('pr') - now + (more_requests - 1) * request_ms
+  return math.max(0, math.ceil(math.max(by_calls, by_requests)))
+end
 local granted, wait, closed = 0, 0, 0
 local open, rest = get('open'), get('rest')
 if now < open then closed, wait = 1, open - now
@@ -111,14 +128,16 @@ elseif calls > 0 then
   local more_calls, more_requests = calls + wanted_calls, 1 + wanted_requests
   local fits = all_calls + more_calls <= calls_max
     and all_requests + more_requests <= requests_max
+  local early = ahead(wanted_calls, wanted_requests)
   if beyond and all_registered == 0 and own_requests > 0 then wait = 1000
-  elseif fits or all_requests == 0 then
+  elseif early == 0 and (fits or all_requests == 0) then
     granted = math.ceil((now + stay_ms) / step_ms)
     add(granted, calls, 1)
     redis.call('HDEL', key, 'w' .. lane, 'wu' .. lane)
-    wait = wait_for(more_calls, more_requests)
+    pace(now, calls, 1)
+    wait = math.max(ahead(wanted_calls, wanted_requests), wait_for(more_calls, more_requests))
   else
-    wait = math.max(1, wait_for(more_calls, more_requests))
+    wait = math.max(1, early, wait_for(more_calls, more_requests))
     if not beyond then
       set('w' .. lane, calls)
       set('wu' .. lane, now + want_ms)

@@ -82,6 +82,9 @@ class Said:
     own_requests: int
     calls: int = 0
     """Of the one request that is asked for; 0: none is."""
+    burst_calls: int = 1
+    """All lanes together are at most so many calls, and one request, ahead of an even pace: each
+    smooths itself only, and lanes that begin at the same moment would go on in bursts for ever."""
     join: Join = Join.NO
     join_until: int = 0
     """The server's milliseconds after which this must not register any more: a server that hung

@@ -169,10 +169,12 @@ class Lane:
         if world.window is None:
             return Window(state)
         lease = lease_seconds(state.settings.kafka.session_timeout_seconds)
+        timeout = state.settings.provider.timeout_seconds
         if predecessor is not None:
             lease = max(lease, predecessor.lease_seconds)
+            timeout = max(timeout, predecessor.timeout_seconds)
         owns = partial(world.broker.owns, self.lane)
-        return Sharing(state, world.window, world.clock, owns, lease)
+        return Sharing(state, world.window, world.clock, owns, (lease, timeout))
 
     def _reader(self, *, sparse: bool = True) -> Reader:
         reader = self._world.broker.reader(sparse=sparse)

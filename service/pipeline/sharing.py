@@ -45,7 +45,7 @@ class Sharing(Window):
         window: SharedWindow,
         clock: Clock,
         owns: Callable[[], Awaitable[bool]],
-        lease_seconds: float,
+        earlier: tuple[float, float],
     ) -> None:
         """Nothing is asked yet.
 
@@ -54,7 +54,7 @@ class Sharing(Window):
             window: of all lanes.
             clock: for the age of a grant.
             owns: whether the lane is this process's, asked just now.
-            lease_seconds: for which an earlier owner may still send.
+            earlier: for how long an earlier owner may still send, and a request of it lasts.
         """
         self._heard: Heard | None = None
         """The last answer; None while the window does not answer."""
@@ -67,7 +67,9 @@ class Sharing(Window):
         self._clock = clock
         self._owns = owns
         self._stay = stay_seconds(provider.timeout_seconds)
-        self._standing = Standing(loop_time(), self._stay, lease_seconds)
+        lease_seconds, timeout_seconds = earlier
+        longest = max(self._stay, stay_seconds(timeout_seconds))
+        self._standing = Standing(loop_time(), longest, lease_seconds)
         self._never_alone = provider.redis_down == "stop"
         self._server_ahead_ms = 0.0
         """Of the window's clock before the loop's; at least so much."""
@@ -135,7 +137,7 @@ class Sharing(Window):
         fits = heard.calls + calls <= calls_max and heard.requests + requests <= requests_max
         return fits and self._bucket_has(calls, requests)
 
-    async def _try(self, calls: int) -> Grant | Wait:
+    async def _try(self, calls: int, lease: Lease) -> Grant | Wait:
         now, (at, like) = loop_time(), self._next
         if self._heard is None:
             return self._alone(calls)
@@ -145,6 +147,8 @@ class Sharing(Window):
             wait = max(wait, own.seconds if isinstance(own, Wait) else 0.0)
         if wait > 0:
             return Wait(min(wait, ASK_AGAIN_SECONDS))
+        # A grant that could not be used would have to be given back.
+        await lease.lease()
         asked_at = self._clock.boot()
         heard = await self._exchange(calls)
         if heard is None:
@@ -228,6 +232,7 @@ class Sharing(Window):
             own_calls=own_calls,
             own_requests=own_requests,
             calls=calls,
+            burst_calls=self._calls_max,
             join=join,
             join_until=int((now + CALL_SECONDS_MAX) * 1000 + self._server_ahead_ms),
             known_seconds=self._standing.known_seconds,

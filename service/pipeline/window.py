@@ -91,7 +91,7 @@ class Window:
         await self._calls_bucket.acquire(min(calls, 2 * self._calls_max))
         await self._requests_bucket.acquire()
         while True:
-            match await self._try(calls):
+            match await self._try(calls, lease):
                 case Wait(seconds):
                     await self._changed.wait(seconds)
                 case Grant() as grant if lease.leased():
@@ -100,7 +100,7 @@ class Window:
                     self.give_back(grant)
                     await lease.lease()
 
-    async def _try(self, calls: int) -> Grant | Wait:
+    async def _try(self, calls: int, lease: Lease) -> Grant | Wait:  # noqa: ARG002 - of all forms
         return self._own_grant(calls)
 
     def _own_grant(self, calls: int) -> Grant | Wait:

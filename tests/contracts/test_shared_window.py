@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -31,6 +32,7 @@ SAID = Said(
     stay_seconds=STAY_SECONDS,
     own_calls=0,
     own_requests=0,
+    burst_calls=1_000,
     join_until=FOR_EVER_MS,
 )
 JOIN = replace(SAID, join=Join.YES)
@@ -59,10 +61,14 @@ async def opened(window: RedisWindow) -> Heard:
 
 
 async def granted(window: RedisWindow, said: Said) -> Place:
-    """The place of a grant that must come."""
-    place = (await window.exchange(said)).place
-    assert place is not None
-    return place
+    """The place of a grant that must come as soon as an even pace allows it."""
+    heard = await window.exchange(said)
+    if heard.place is None:
+        assert heard.wait_seconds <= WINDOW_SECONDS / said.requests_max + 0.05
+        await asyncio.sleep(heard.wait_seconds)
+        heard = await window.exchange(said)
+    assert heard.place is not None
+    return heard.place
 
 
 async def test_a_new_window_is_full_until_what_it_does_not_know_has_passed(
@@ -178,6 +184,17 @@ async def test_who_is_within_its_share_goes_first(window: RedisWindow) -> None:
     await granted(window, replace(JOIN, lane=1, calls=50))
 
 
+async def test_lanes_together_keep_an_even_pace(window: RedisWindow) -> None:
+    """Each would send its part of a minute in a burst, and small flows would wait for the next."""
+    await opened(window)
+    even = replace(JOIN, calls=30, burst_calls=30)
+    await granted(window, even)
+    await granted(window, replace(even, lane=1))
+    heard = await window.exchange(even)
+    assert heard.place is None
+    assert 0 < heard.wait_seconds <= 0.3 * (WINDOW_SECONDS + MARGIN_SECONDS)
+
+
 async def test_a_pause_is_for_all_lanes(window: RedisWindow) -> None:
     """The provider that asked one lane to wait would be asked by the next."""
     await opened(window)
@@ -216,6 +233,10 @@ async def test_a_server_that_hangs_is_given_up_in_time(
         await window.exchange(SAID)
     assert loop.time() - before < CALL_SECONDS_MAX + 0.3
     server.signal(signal.SIGCONT)
+    await asyncio.sleep(0.2)
+    # Not the answer to what was given up.
+    went_on = time.time() - 0.1
+    assert (await window.exchange(SAID)).now >= went_on * 1000
 
 
 async def test_the_key_expires(window: RedisWindow, server: RedisServer) -> None:
@@ -256,5 +277,6 @@ def _drawn(rng: random.Random, places: list[Place]) -> Said:
         join_until=rng.choice((0, FOR_EVER_MS)),
         known_seconds=0.2,
         rest_seconds=0.1 if rng.random() < 0.03 else 0.0,
+        burst_calls=rng.choice((1, 50, 1_000)),
         ended=tuple(ended),
     )

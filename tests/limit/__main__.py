@@ -17,29 +17,26 @@ from rich.console import Console
 from rich.table import Table
 
 from service.demo.stage import Stage
-from tests.limit.course import Run
+from tests.limit.course import FLOWS, Plan, Run
 from tests.limit.figures import Figures, figures_of, worst
 
 USED_RATIO_MIN = 0.98
 SCOPES = ("lane", "redis")
 LANES = (1, 2, 4)
 
-Found = dict[tuple[str, int], Figures]
-"""By scope and number of lanes."""
+Found = dict[Plan, Figures]
 
 
-async def measure(
-    runs: Sequence[tuple[str, int]], minutes: float
-) -> dict[tuple[str, int], Figures]:
-    """The figures of each scope and number of lanes."""
+async def measure(plans: Sequence[Plan]) -> Found:
+    """The figures of each run."""
     found: Found = {}
     async with Stage("limit") as home:
         await home.start_kafka()
-        for scope, lanes in runs:
-            _say(f"limit_scope {scope}, {lanes} lanes")
-            run = Run(scope, lanes, minutes, home.bootstrap, lambda text: _say(f"  {text}"))
-            found[scope, lanes] = figures_of(await run.run())
-            _say(f"  {json.dumps(asdict(found[scope, lanes]))}")
+        for plan in plans:
+            _say(f"limit_scope {plan.scope}, {plan.lanes} lanes, {plan.flows} flows")
+            run = Run(plan, home.bootstrap, lambda text: _say(f"  {text}"))
+            found[plan] = figures_of(await run.run())
+            _say(f"  {json.dumps(asdict(found[plan]))}")
     return found
 
 
@@ -48,8 +45,9 @@ def _show(found: Found) -> None:
     names = list(Figures.__dataclass_fields__)
     for name in ("scope", "lanes", *names):
         table.add_column(name.replace("_", " "), justify="right")
-    for (scope, lanes), figures in found.items():
-        table.add_row(scope, str(lanes), *(str(value) for value in asdict(figures).values()))
+    for plan, figures in found.items():
+        values = (str(value) for value in asdict(figures).values())
+        table.add_row(plan.scope, str(plan.lanes), *values)
     Console(highlight=False, soft_wrap=True).print(table)
 
 
@@ -64,11 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scope", choices=SCOPES, help="only this one")
     parser.add_argument("--lanes", type=int, choices=range(1, 9), help="only so many")
     parser.add_argument("--minutes", type=float, default=2.0, help="of the measured plain stretch")
+    parser.add_argument("--flows", type=int, default=FLOWS, help="of the backlog")
+    parser.add_argument("--plain", action="store_true", help="nothing goes wrong")
     given = parser.parse_args(arguments)
     scopes = [given.scope] if given.scope else SCOPES
     lanes = [given.lanes] if given.lanes else LANES
-    runs = [(scope, number) for scope in scopes for number in lanes]
-    found = asyncio.run(measure(runs, given.minutes))
+    plans = [
+        Plan(scope, number, given.minutes, given.flows, given.plain)
+        for scope in scopes
+        for number in lanes
+    ]
+    found = asyncio.run(measure(plans))
     _show(found)
     figures = worst(list(found.values()))
     _say(json.dumps(asdict(figures)))

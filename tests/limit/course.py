@@ -31,6 +31,8 @@ PARTITIONS = 8
 SETTLE_SECONDS = 60.0
 """After the start, left out: the window fills for the first time."""
 STRETCH_SECONDS = 30.0
+QUIET_SECONDS = 60.0
+"""After a kill, until its requests cannot arrive any more: before, nobody can hand over at once."""
 STALL_SECONDS = 10.0
 TIMEOUT_SECONDS = 30.0
 SESSION_SECONDS = 10.0
@@ -48,6 +50,19 @@ FAILING = [
     {"fault": "http-502-before", "share": 0.1},
     {"fault": "code-205-inside", "share": 0.05, "attempt": 1},
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked for."""
+
+    scope: str
+    lanes: int
+    minutes: float
+    """Of the plain stretch that is measured."""
+    flows: int = FLOWS
+    plain: bool = False
+    """Nothing goes wrong, and the run ends after the plain stretch."""
 
 
 @dataclass(slots=True)
@@ -68,13 +83,12 @@ class Course:
 class Run:
     """One scope and number of lanes."""
 
-    def __init__(
-        self, scope: str, lanes: int, minutes: float, bootstrap: str, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, plan: Plan, bootstrap: str, tell: Callable[[str], None]) -> None:
         self.course = Course()
-        self._scope = scope
-        self._lanes = lanes
-        self._plain_seconds = minutes * 60
+        self._plan = plan
+        self._scope = plan.scope
+        self._lanes = plan.lanes
+        self._plain_seconds = plan.minutes * 60
         self._bootstrap = bootstrap
         self._tell = tell
         self._link = Link()
@@ -131,7 +145,7 @@ class Run:
     async def _load(self, stage: Stage) -> None:
         """Lanes, and more events than the limit lets through meanwhile."""
         topics = stage.names.topics
-        seconds = SETTLE_SECONDS + self._plain_seconds + 6 * STRETCH_SECONDS
+        seconds = SETTLE_SECONDS + self._plain_seconds + QUIET_SECONDS + 6 * STRETCH_SECONDS
         if self._breaks_redis:
             seconds += 2 * CUT_SECONDS + 4 * STRETCH_SECONDS
         events = int(LIMIT / 60 * (seconds + 60.0))
@@ -141,7 +155,7 @@ class Run:
         async with admin_client({"bootstrap_servers": stage.bootstrap}) as admin:
             await create_topics(admin, plans)
         async with Loader(stage.bootstrap, topics["requests"], PARTITIONS) as loader:
-            await loader.write(range(events), flow_ids(FLOWS))
+            await loader.write(range(events), flow_ids(self._plan.flows))
             await loader.commit()
         self._tell(f"{events:,} events wait")
 
@@ -159,15 +173,20 @@ class Run:
         course.plain_from = time.time()
         await asyncio.sleep(self._plain_seconds)
         course.plain_to = time.time()
-        self._tell("kill -9")
+        if not self._plan.plain:
+            await self._break(stage, twin, url)
+
+    async def _break(self, stage: Stage, twin: TwinPages, url: str) -> None:
+        course = self.course
         owner = await self._owner()
+        self._tell(f"kill -9 of {owner.process.name}")
         course.killed_at = time.time()
         await self._kill(owner)
         await self._sends(twin)
         await self._start(stage, url)
-        await asyncio.sleep(STRETCH_SECONDS)
-        self._tell("SIGTERM")
+        await asyncio.sleep(QUIET_SECONDS)
         owner = await self._owner()
+        self._tell(f"SIGTERM to {owner.process.name}")
         course.stopped_at = time.time()
         self._running.remove(owner)
         await owner.stop()

@@ -174,7 +174,8 @@ class LimitWorld:
         async def owns() -> bool:
             return self._owners[lane].lease is lease
 
-        window = Sharing(state, SimWindow(self.redis), clock, owns, LEASE_SECONDS)
+        earlier = (LEASE_SECONDS, self.course.timeout_seconds)
+        window = Sharing(state, SimWindow(self.redis), clock, owns, earlier)
         owner = self._owners[lane] = Owner(lane, node, lease, state, window)
         renewing = self.loop.create_task(window.run(lease))
         if before is not None:

@@ -42,6 +42,7 @@ class _Data:
     wanted: dict[int, tuple[int, int]] = field(default_factory=dict)
     """(until, calls)"""
     rest: int = 0
+    pace: dict[str, int] = field(default_factory=lambda: {"calls": 0, "requests": 0})
 
 
 class SharedModel:
@@ -97,7 +98,9 @@ class SharedModel:
                 continue
             if place.step * STEP_MS > now:
                 data.rows.remove((place.step, place.calls))
-            if ended.age_seconds is not None:
+            if ended.age_seconds is None:
+                self._pace(said, data, 0, -place.calls, -1)
+            else:
                 leaves = now - int(ended.age_seconds * 1000) + self._window_ms
                 step = math.ceil(leaves / STEP_MS)
                 if step * STEP_MS > now:
@@ -130,14 +133,30 @@ class SharedModel:
         more = (said.calls + sum(wanted), 1 + len(wanted))
         if beyond and not all_registered and said.own_requests:
             return 0, 1000
-        if not data.rows or self._fits(said, data.rows, *more):
+        early = self._ahead(said, data, now, wanted)
+        if not early and (not data.rows or self._fits(said, data.rows, *more)):
             step = math.ceil((now + stay) / STEP_MS)
             data.rows.append((step, said.calls))
             data.wanted.pop(said.lane, None)
-            return step, self._wait(said, data, now, *more)
+            self._pace(said, data, now, said.calls, 1)
+            wait = self._wait(said, data, now, *more)
+            return step, max(wait, self._ahead(said, data, now, wanted))
         if not beyond:
             data.wanted[said.lane] = (now + round(WANT_SECONDS * 1000), said.calls)
-        return 0, max(1, self._wait(said, data, now, *more))
+        return 0, max(1, early, self._wait(said, data, now, *more))
+
+    def _pace(self, said: Said, data: _Data, since: int, calls: int, requests: int) -> None:
+        most = self._window_ms
+        takes = max(-most, min(most, calls * (most / said.calls_max)))
+        data.pace["calls"] = round(max(data.pace["calls"], since) + takes)
+        share = requests * (most / said.requests_max)
+        data.pace["requests"] = round(max(data.pace["requests"], since) + share)
+
+    def _ahead(self, said: Said, data: _Data, now: int, wanted: list[int]) -> int:
+        call_ms, request_ms = self._window_ms / said.calls_max, self._window_ms / said.requests_max
+        calls = data.pace["calls"] - now + (sum(wanted) - said.burst_calls) * call_ms
+        requests = data.pace["requests"] - now + (len(wanted) - 1) * request_ms
+        return max(0, math.ceil(max(calls, requests)))
 
     @staticmethod
     def _fits(said: Said, rows: list[tuple[int, int]], calls: int, requests: int) -> bool:

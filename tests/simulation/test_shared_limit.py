@@ -34,6 +34,10 @@ def test_busy_lanes_share_evenly() -> None:
     for lane in range(3):
         mine = sum(calls for at, who, calls in world.arrivals if who == lane and at > 300)
         assert mine >= 0.28 * sum(calls for at, _, calls in world.arrivals if at > 300)
+    for second in range(300, 590):
+        # At an even pace five thousand, and what may be ahead of it.
+        some = sum(calls for at, _, calls in world.arrivals if second < at <= second + 10)
+        assert 4_000 <= some <= 6_500
 
 
 def test_a_changed_limit_holds_for_all_lanes_together() -> None:
