@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from service.twin.faults import Rule
+from service.twin.faults import Rule, Script
+from tests.simulation.link import Weather
+from tests.simulation.provider import Network
 
 if TYPE_CHECKING:
     from tests.simulation.plan import Plan
@@ -56,12 +58,17 @@ def _take_over_slowly(plan: Plan, rng: random.Random) -> None:
 
 
 def _doubt(plan: Plan, rng: random.Random) -> None:
-    """Answers that leave a doubt, and commits of whose answers many are lost."""
-    plan.events = 100
-    plan.settings["provider"] |= {"concurrency": 2, "requests_per_minute": None}
-    plan.weather.commit_lost_share = 0.2
-    rules = (Rule(fault=rng.choice(DOUBTS), share=0.25), *plan.script.rules)
-    plan.script = replace(plan.script, rules=rules)
+    """First answers that leave a doubt, commits of whose answers many are lost, and little else."""
+    plan.events, plan.fault_seconds = 100, 200.0
+    plan.settings["kafka"]["session_timeout_seconds"] = 3
+    plan.settings["provider"] |= {
+        "concurrency": 4,
+        "requests_per_minute": None,
+        "timeout_seconds": 2,
+    }
+    plan.weather, plan.network = Weather(commit_lost_share=0.25), Network()
+    doubt = Rule(fault=rng.choice(DOUBTS), share=0.3, attempt=1)
+    plan.script = Script(rules=(doubt,))
 
 
 def _orphan(plan: Plan, _: random.Random) -> None:
