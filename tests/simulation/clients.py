@@ -77,7 +77,7 @@ class SimBroker:
         producer = f"{kafka.group_id}.{kafka.topics.checkpoints}.{lane}"
         return SimWriter(self._kafka, self._link, self._settings, producer)
 
-    def reader(self) -> SimReader:
+    def reader(self, *, sparse: bool = False) -> SimReader:  # noqa: ARG002 - costs nothing here
         """See `Broker.reader`."""
         return SimReader(self._kafka, self._link)
 
