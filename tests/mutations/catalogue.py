@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from tests.mutations.mutation import Mutation
 
+FORGETFUL = Mutation(
+    "a process forgets what it heard",
+    "pipeline/heard.py",
+    "        return (*attempts, *missing)\n",
+    "        return attempts\n",
+)
+
 OWNERS = (
     Mutation(
         "fenced only after the last checkpoint was read",
@@ -48,6 +55,7 @@ OWNERS = (
         "pipeline/turns.py",
         "                failures += 1\n",
         "                raise\n",
+        also=(FORGETFUL,),
     ),
     Mutation(
         "the lease is skipped",
