@@ -66,14 +66,20 @@ OWNERS = (
     Mutation(
         "the lease is not asked before the first byte",
         "pipeline/sender.py",
-        "self._provider.post(batch.body, turns.leased)",
-        "self._provider.post(batch.body, lambda: True)",
+        "lambda: turns.leased() and self._review.may_begin(batch)\n",
+        "lambda: self._review.may_begin(batch)\n",
     ),
     Mutation(
         "a successor does not wait for the lease",
         "pipeline/lane.py",
-        "send_after = taken.fenced_at + predecessor.lease_seconds\n",
-        "send_after = taken.fenced_at\n",
+        "            send_after += predecessor.lease_seconds\n",
+        "            send_after += 0.0\n",
+    ),
+    Mutation(
+        "an owner passes on only its own lease",
+        "pipeline/lane.py",
+        "            loops.turns.inherit(send_after, send_after + predecessor.timeout_seconds)\n",
+        "",
     ),
     Mutation(
         "recovered batches do not wait for the time limit",
@@ -204,6 +210,12 @@ OPERATORS = (
         "pipeline/review.py",
         "any(state.cancels.of(c.flow_id, c.record) for c in batch.calls):\n",
         "not batch.calls:\n",
+    ),
+    Mutation(
+        "operators are not asked before the first byte",
+        "pipeline/sender.py",
+        "lambda: turns.leased() and self._review.may_begin(batch)\n",
+        "turns.leased\n",
     ),
     Mutation(
         "a successor forgets cancels",

@@ -65,7 +65,8 @@ class Faults:
             "recreated": (1, self._recreate_requests),
         }
         for kind, (most, act) in often.items():
-            times = [rng.random() * plan.fault_seconds for _ in range(rng.randint(1, most))]
+            count = plan.often.get(kind, rng.randint(1, most))
+            times = [rng.random() * plan.fault_seconds for _ in range(count)]
             chance = random.Random(rng.getrandbits(64))
             if kind in plan.kinds:
                 for at in times:

@@ -87,6 +87,10 @@ class Plan:
     """From the last fault until every event must have its outcome."""
     quiet_seconds: float | None = None
     """Before the first event; None: drawn."""
+    spread: float | None = None
+    """Share of the faulty time over which the events come; None: drawn."""
+    often: dict[str, int] = field(default_factory=dict)
+    """How often some faults befall the world; others as often as is drawn."""
     opens_at: dict[str, float] = field(default_factory=dict)
     """By flow, the wall time at which its calling hours begin."""
 

@@ -40,6 +40,8 @@ def _hand_over(plan: Plan, rng: random.Random) -> None:
     plan.settings["kafka"]["session_timeout_seconds"] = rng.choice((3, 10))
     plan.settings["provider"] |= {"concurrency": 2, "requests_per_minute": None}
     plan.switches |= {"latency-ms-min": 300, "latency-ms-max": 1500}
+    plan.quiet_seconds, plan.spread = 0.0, 0.8
+    plan.often["deaf"] = 6
 
 
 def _connect_late(plan: Plan, rng: random.Random) -> None:
