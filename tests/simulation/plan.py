@@ -83,6 +83,8 @@ class Plan:
     script: Script
     weather: Weather = field(default_factory=Weather)
     network: Network = field(default_factory=Network)
+    other_settings: dict[str, dict[str, Any]] | None = None
+    """Of all replicas but the first, which then start a while after it; None: as the first."""
     patience_seconds: float = 0.0
     """From the last fault until every event must have its outcome."""
     quiet_seconds: float | None = None
@@ -99,6 +101,10 @@ class Plan:
         """Whether at most 5 % may end `unconfirmed`; 402 settles no earlier doubt."""
         vague = "refusing" in self.kinds and self.switches["refused"][0].startswith("402")
         return not (self.cases or vague or self.kinds.intersection((*DOUBTING, "broken")))
+
+    def settings_of(self, replica: int) -> dict[str, dict[str, Any]]:
+        """With which a replica is started first."""
+        return self.settings if not replica else self.other_settings or self.settings
 
     def rng(self, name: str) -> random.Random:
         """Chance for one part of the world, which others do not disturb."""
@@ -137,9 +143,9 @@ def draw(seed: int) -> Plan:
         script=troubles.draw(rng, kinds, cases),
     )
     _weather(plan, rng)
-    scene.set(plan, rng)
     if "hours" in kinds and "midnight" not in kinds:
         _open_late(plan, rng)
+    scene.set(plan, rng)
     plan.switches["profile"] = plan.settings["provider"]["profile"]
     # At worst every call goes alone through one lane, and some go more than once.
     requests = plan.settings["provider"]["requests_per_minute"] or limit

@@ -107,6 +107,22 @@ def _return(plan: Plan, _: random.Random) -> None:
     plan.switches |= {"latency-ms-min": 300, "latency-ms-max": 1500}
 
 
+def _relay(plan: Plan, _: random.Random) -> None:
+    """An owner with a long lease, and short-lived successors with a short one."""
+    plan.replicas = 3
+    plan.events, plan.fault_seconds = 100, 60.0
+    plan.settings["kafka"]["session_timeout_seconds"] = 10
+    plan.settings["provider"] |= {
+        "concurrency": 1,
+        "requests_per_minute": None,
+        "timeout_seconds": 5,
+    }
+    plan.other_settings = {name: dict(section) for name, section in plan.settings.items()}
+    plan.other_settings["kafka"]["session_timeout_seconds"] = 3
+    plan.switches |= {"latency-ms-min": 1500, "latency-ms-max": 3500}
+    plan.quiet_seconds, plan.spread = 0.0, 0.2
+
+
 def _break(plan: Plan, rng: random.Random) -> None:
     """A flow, now and then its account too, is refused for many minutes; its calls wait apart."""
     plan.fault_seconds = 600.0
@@ -142,7 +158,8 @@ FLOW_FAULTS = (
 ACCOUNT_FAULTS = ("code-401-inside", "code-212-inside", "http-403-before")
 
 SCENES = (
-    (0.40, Scene()),
+    (0.36, Scene()),
+    (0.04, Scene(frozenset({"relay"}), (1,), (1, 2), (100,), _relay)),
     (0.04, Scene(frozenset({"migrate"}))),
     (0.015, Scene(frozenset({"deleted", "restart"}))),
     (0.015, Scene(frozenset({"recreated", "restart"}))),

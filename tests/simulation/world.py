@@ -39,6 +39,8 @@ from tests.simulation.upstream import Upstream
 QUIET_SECONDS = 12.0
 """After the last outcome, for what might still come."""
 STOP_SECONDS_MAX = 120.0
+HEAD_START_SECONDS = 3.0
+"""Of the first replica, where it is to be the first owner."""
 
 
 class SimWorld:
@@ -49,7 +51,7 @@ class SimWorld:
         self.verbose = verbose
         self.loop = VirtualLoop()  # type: ignore[abstract]  # the rest is IO
         self.trace: list[str] = []
-        self.slots = [Slot(number, settings=plan.settings) for number in range(plan.replicas)]
+        self.slots = [Slot(n, settings=plan.settings_of(n)) for n in range(plan.replicas)]
         self.closing = False
         self.calm = False
         """Whether all faults have healed."""
@@ -70,8 +72,8 @@ class SimWorld:
             names.dead_letters: 2,
             **dict.fromkeys((names.checkpoints, names.parked, names.overflow), plan.lanes),
         }
-        self.requests, self.checkpoints = names.requests, names.checkpoints
-        self.control = names.control
+        self.requests, self.control = names.requests, names.control
+        self.checkpoints = names.checkpoints
         self.kafka = SimKafka(self.loop, plan.rng("kafka"), partitions, self.wall)
         self.kafka.group.partitions = plan.lanes
         twin = Twin(
@@ -144,8 +146,7 @@ class SimWorld:
         self.nodes.append(node)
         context = contextvars.Context()
         context.run(NODE.set, node)
-        rng = self.plan.rng(node.name)
-        link = Link(self.kafka, rng, self.plan.weather)
+        link = Link(self.kafka, rng := self.plan.rng(node.name), self.plan.weather)
         slot.process = process = Process(
             node, link, SimClock(lambda: self.loop.now, self.wall), context
         )
@@ -238,7 +239,8 @@ class SimWorld:
 
     async def _main(self) -> None:
         for slot in self.slots:
-            self.loop.after(self._rng.uniform(0.0, 2.0), self.start, slot)
+            late = 0.0 if slot.settings is self.plan.settings else HEAD_START_SECONDS
+            self.loop.after(late + self._rng.uniform(0.0, 2.0), self.start, slot)
         if self.plan.settings["provider"].get("limit_scope") == "redis":
             self._redis_faults.schedule(self._living, self.plan.rng("redis-faults"))
         await self.course()
@@ -265,10 +267,9 @@ class SimWorld:
         self.calm = True
         self.kafka.start()
         self.plan.weather = Weather()
-        network = self.internet.network = Network(
+        self.internet.network = Network(
             finishes_half_written=self.internet.network.finishes_half_written
         )
-        assert not network.down
         self.internet.twin.program(None, self.loop.now)
         self._redis_faults.heal()
         for slot in self.slots:
