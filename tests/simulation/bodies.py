@@ -67,6 +67,10 @@ class Bodies:
             self._batches[batch.id] = batch
             self._durable[batch.sha256] = (state.lane, (batch.id, batch.mint))
 
+    def forget_turns(self) -> None:
+        """The checkpoints are gone: a lane that had nothing to read may begin again."""
+        self._states.clear()
+
     def _compare(self, before: OpenBatch | None, after: OpenBatch) -> None:
         if before is None or before.mint != after.mint:
             return

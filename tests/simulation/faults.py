@@ -262,6 +262,7 @@ class Faults:
         self._world.note("kafka", "has lost the checkpoints")
         self._world.stops_allowed = True
         self._world.kafka.recreate(self._world.checkpoints)
+        self._world.oracle.bodies.forget_turns()
 
     def _recreate_requests(self, _: random.Random) -> None:
         """Lanes that had read anything must stop."""
