@@ -238,7 +238,7 @@ class Faults:
         if owners - {process.node.name, None}:
             self._cut_off(slot, self._session_seconds * self._rng.uniform(1.0, 4.0))
         else:
-            self._world.loop.after(0.01, self._cut_off_when_replaced, slot, process, lanes)
+            self._world.loop.after(0.03, self._cut_off_when_replaced, slot, process, lanes)
 
     def _compact(self, _: random.Random) -> None:
         for (topic, _partition), log in self._world.kafka.logs.items():

@@ -84,7 +84,9 @@ class Plan:
     weather: Weather = field(default_factory=Weather)
     network: Network = field(default_factory=Network)
     other_settings: dict[str, dict[str, Any]] | None = None
-    """Of all replicas but the first, which then start a while after it; None: as the first."""
+    """Of all replicas but the first; None: as the first."""
+    head_start_seconds: float = 0.0
+    """Of the first replica before the others."""
     patience_seconds: float = 0.0
     """From the last fault until every event must have its outcome."""
     quiet_seconds: float | None = None
@@ -202,7 +204,7 @@ def _settings(
 
 def _open_late(plan: Plan, rng: random.Random) -> None:
     """One flow must not be called for the first minutes."""
-    minute = rng.randint(31, 40)
+    minute = rng.randint(31, 34)
     plan.settings["flows"] = {"Flow0000": {"calling_hours": [f"12:{minute}-24:00"]}}
     plan.opens_at["Flow0000"] = NOON + (minute - 30) * 60.0
 

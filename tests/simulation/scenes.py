@@ -76,7 +76,7 @@ def _doubt(plan: Plan, rng: random.Random) -> None:
 def _orphan(plan: Plan, _: random.Random) -> None:
     """Requests are long on their way, and who sent them is gone before they arrive."""
     plan.replicas = max(2, plan.replicas)
-    plan.events, plan.fault_seconds = 100, 60.0
+    plan.events, plan.fault_seconds = 60, 60.0
     plan.settings["kafka"]["session_timeout_seconds"] = 3
     plan.settings["provider"] |= {
         "concurrency": 4,
@@ -90,7 +90,7 @@ def _tighten(plan: Plan, rng: random.Random) -> None:
     """A backlog of minutes at a low limit, after an idle time, while the lane changes hands."""
     provider = plan.settings["provider"]
     plan.replicas = max(2, plan.replicas)
-    plan.events, plan.fault_seconds = 100, 60.0
+    plan.events, plan.fault_seconds = 60, 60.0
     plan.quiet_seconds = 15.0
     provider |= {"timeout_seconds": 20, "concurrency": 16, "requests_per_minute": None}
     plan.settings["kafka"]["session_timeout_seconds"] = 3
@@ -102,7 +102,7 @@ def _tighten(plan: Plan, rng: random.Random) -> None:
 def _return(plan: Plan, _: random.Random) -> None:
     """An owner is away until a successor has come and gone, with a commit under way."""
     plan.replicas = 2
-    plan.events, plan.fault_seconds = 100, 60.0
+    plan.events, plan.fault_seconds = 60, 60.0
     plan.settings["kafka"]["session_timeout_seconds"] = 3
     plan.switches |= {"latency-ms-min": 300, "latency-ms-max": 1500}
 
@@ -112,7 +112,7 @@ def _relay(plan: Plan, _: random.Random) -> None:
     # A shorter time limit would be one that no answer keeps.
     plan.kinds -= {"reconfigure"}
     plan.replicas = 3
-    plan.events, plan.fault_seconds = 100, 60.0
+    plan.events, plan.fault_seconds = 60, 60.0
     plan.settings["kafka"]["session_timeout_seconds"] = 10
     plan.settings["provider"] |= {
         "concurrency": 1,
@@ -120,6 +120,7 @@ def _relay(plan: Plan, _: random.Random) -> None:
         "timeout_seconds": 5,
     }
     plan.other_settings = {name: dict(section) for name, section in plan.settings.items()}
+    plan.head_start_seconds = 3.0
     plan.other_settings["kafka"]["session_timeout_seconds"] = 3
     plan.switches |= {"latency-ms-min": 1500, "latency-ms-max": 3500}
     plan.quiet_seconds, plan.spread = 0.0, 0.2
@@ -127,7 +128,7 @@ def _relay(plan: Plan, _: random.Random) -> None:
 
 def _break(plan: Plan, rng: random.Random) -> None:
     """A flow, now and then its account too, is refused for many minutes; its calls wait apart."""
-    plan.fault_seconds = 600.0
+    plan.fault_seconds = 300.0
     plan.settings["retry"] |= {
         "park_seconds": rng.choice((1, 10, 60)),
         "park_max_seconds": rng.choice((120, 86_400, 86_400)),
@@ -140,11 +141,11 @@ def _break(plan: Plan, rng: random.Random) -> None:
             fault=rng.choice(FLOW_FAULTS),
             flow="Flow0000",
             from_second=began,
-            to_second=began + rng.uniform(60.0, 500.0),
+            to_second=began + rng.uniform(30.0, 230.0),
         )
     ]
     if rng.random() < 0.3:
-        began = rng.uniform(0.0, 400.0)
+        began = rng.uniform(0.0, 200.0)
         fault = rng.choice(ACCOUNT_FAULTS)
         rules.append(
             Rule(fault=fault, from_second=began, to_second=began + rng.uniform(5.0, 200.0))

@@ -39,8 +39,8 @@ from tests.simulation.upstream import Upstream
 QUIET_SECONDS = 12.0
 """After the last outcome, for what might still come."""
 STOP_SECONDS_MAX = 120.0
-HEAD_START_SECONDS = 3.0
-"""Of the first replica, where it is to be the first owner."""
+LOOK_SECONDS = 2.0
+"""Between two looks whether all is done."""
 
 
 class SimWorld:
@@ -239,17 +239,17 @@ class SimWorld:
 
     async def _main(self) -> None:
         for slot in self.slots:
-            late = 0.0 if slot.settings is self.plan.settings else HEAD_START_SECONDS
+            late = self.plan.head_start_seconds if slot.number else 0.0
             self.loop.after(late + self._rng.uniform(0.0, 2.0), self.start, slot)
         if self.plan.settings["provider"].get("limit_scope") == "redis":
             self._redis_faults.schedule(self._living, self.plan.rng("redis-faults"))
         await self.course()
         self.heal()
         deadline = self.loop.now + self.plan.patience_seconds
-        while (  # noqa: ASYNC110 - whether a world is done is cheaper asked twice a second than told
+        while (  # noqa: ASYNC110 - whether a world is done is cheaper asked than told
             self.oracle.missing or not self.upstream.done
         ) and self.loop.now < deadline:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(LOOK_SECONDS)
         await asyncio.sleep(QUIET_SECONDS)
         self.closing = True
         if self._rng.random() < 0.5:
@@ -264,7 +264,7 @@ class SimWorld:
     def heal(self) -> None:
         """From now on nothing goes wrong any more."""
         self.note("world", "heals")
-        self.calm = True
+        self.calm = self.kafka.calm = True
         self.kafka.start()
         self.plan.weather = Weather()
         self.internet.network = Network(
