@@ -53,7 +53,17 @@ OTHER = ("refusing", "grow", "hours", "parked")
 
 LOSING = (
     *("crash", "storm", "freeze", "suspend", "restart", "reconfigure", "lost-after", "slow-way"),
-    *("slow-answer", "unanswered", "doubtful", "partition", "deaf", "outage", "commit", "slow"),
+    *(
+        "unsent",
+        "slow-answer",
+        "unanswered",
+        "doubtful",
+        "partition",
+        "deaf",
+        "outage",
+        "commit",
+        "slow",
+    ),
 )
 """Kinds after which a request may have been answered and nobody knows."""
 

@@ -138,7 +138,7 @@ class SimWorld:
 
     def start(self, slot: Slot) -> None:
         """Start the slot's next process."""
-        if self.paused:
+        if self.paused or self.closing:
             self.loop.after(0.5, self.start, slot)
             return
         node = Node(f"r{slot.number}.{slot.lives}")
@@ -289,9 +289,8 @@ class SimWorld:
         """SIGTERM for all: they must end, and must end nothing twice."""
         for slot in self.slots:
             self.stop(slot)
-        lives = [slot.process.task for slot in self.slots if slot.process and slot.process.task]
-        _, late = await asyncio.wait(lives, timeout=STOP_SECONDS_MAX)
-        if late:
+        lives = [slot.life for slot in self.slots if slot.life]
+        if lives and (await asyncio.wait(lives, timeout=STOP_SECONDS_MAX))[1]:
             self.oracle.wrong(f"a process did not end within {STOP_SECONDS_MAX} s of SIGTERM")
 
     def _unwind(self) -> None:
