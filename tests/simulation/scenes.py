@@ -48,8 +48,8 @@ def _connect_late(plan: Plan, rng: random.Random) -> None:
     """As before, and connections may take longer than the lease."""
     _hand_over(plan, rng)
     plan.settings["kafka"]["session_timeout_seconds"] = 3
-    plan.settings["provider"]["timeout_seconds"] = 20
-    plan.network.not_sent_share = 0.3
+    plan.settings["provider"] |= {"timeout_seconds": 20, "concurrency": 6}
+    plan.network.not_sent_share = 0.4
 
 
 def _take_over_slowly(plan: Plan, rng: random.Random) -> None:
@@ -167,7 +167,7 @@ SCENES = (
     (0.015, Scene(frozenset({"deleted", "restart"}))),
     (0.015, Scene(frozenset({"recreated", "restart"}))),
     (0.06, Scene(frozenset({"deaf", "freeze"}), (1,), (1, 2), (100,), _hand_over)),
-    (0.07, Scene(frozenset({"deaf"}), (1,), (1, 2), (100,), _connect_late)),
+    (0.07, Scene(frozenset({"deaf", "unsent"}), (1,), (1,), (1000,), _connect_late)),
     (0.05, Scene(frozenset({"deaf"}), (1,), (1, 2), (100,), _take_over_slowly)),
     (0.04, Scene(frozenset({"commit", "doubtful"}), (1,), (1, 2), (100,), _doubt)),
     (0.05, Scene(frozenset({"crash", "restart"}), (1,), (1, 2), (20, 100), _orphan)),
