@@ -248,6 +248,12 @@ OPERATORS = (
         "",
     ),
     Mutation(
+        "a successor forgets that calls have overflowed",
+        "pipeline/takeover.py",
+        "            state.overflow.waiting = state.overflow.unread = predecessor.overflow\n",
+        "",
+    ),
+    Mutation(
         "parked records are deleted before their turn is committed",
         "pipeline/shelf.py",
         "        if offset > self._deleted and self._committed() >= turn:\n",

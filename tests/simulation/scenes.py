@@ -126,6 +126,14 @@ def _relay(plan: Plan, _: random.Random) -> None:
     plan.quiet_seconds, plan.spread = 0.0, 0.2
 
 
+def _crowd(plan: Plan, rng: random.Random) -> None:
+    """Few flows and small windows: what exceeds a flow's share of one waits apart."""
+    plan.flows = rng.choice((1, 2))
+    plan.events, plan.fault_seconds = 100, 60.0
+    plan.settings["events"] = {"window_events_max": rng.choice((8, 16, 32))}
+    plan.quiet_seconds, plan.spread = 0.0, rng.choice((0.0, 0.5))
+
+
 def _break(plan: Plan, rng: random.Random) -> None:
     """A flow, now and then its account too, is refused for many minutes; its calls wait apart."""
     plan.fault_seconds = 300.0
@@ -161,7 +169,8 @@ FLOW_FAULTS = (
 ACCOUNT_FAULTS = ("code-401-inside", "code-212-inside", "http-403-before")
 
 SCENES = (
-    (0.36, Scene()),
+    (0.32, Scene()),
+    (0.04, Scene(frozenset({"crash", "restart"}), (1, 2), (1, 2), (2, 20), _crowd)),
     (0.04, Scene(frozenset({"relay"}), (1,), (1, 2), (100,), _relay)),
     (0.04, Scene(frozenset({"migrate"}))),
     (0.015, Scene(frozenset({"deleted", "restart"}))),
