@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from tests.mutations.mutation import Mutation
 
+FORGETFUL = Mutation(
+    "a process forgets what it heard",
+    "pipeline/heard.py",
+    "        return (*attempts, *missing)\n",
+    "        return attempts\n",
+)
+
 OWNERS = (
     Mutation(
         "fenced only after the last checkpoint was read",
@@ -48,6 +55,7 @@ OWNERS = (
         "pipeline/turns.py",
         "                failures += 1\n",
         "                raise\n",
+        also=(FORGETFUL,),
     ),
     Mutation(
         "the lease is skipped",
@@ -58,14 +66,20 @@ OWNERS = (
     Mutation(
         "the lease is not asked before the first byte",
         "pipeline/sender.py",
-        "batch.body, lambda: turns.leased() and self._review.may_begin(batch)",
-        "batch.body, lambda: True",
+        "lambda: turns.leased() and self._review.may_begin(batch)\n",
+        "lambda: self._review.may_begin(batch)\n",
     ),
     Mutation(
         "a successor does not wait for the lease",
         "pipeline/lane.py",
-        "send_after += predecessor.lease_seconds\n",
-        "send_after = taken.fenced_at\n",
+        "            send_after += predecessor.lease_seconds\n",
+        "            send_after += 0.0\n",
+    ),
+    Mutation(
+        "an owner passes on only its own lease",
+        "pipeline/lane.py",
+        "            loops.turns.inherit(send_after, send_after + predecessor.timeout_seconds)\n",
+        "",
     ),
     Mutation(
         "recovered batches do not wait for the time limit",
@@ -198,6 +212,12 @@ OPERATORS = (
         "not batch.calls:\n",
     ),
     Mutation(
+        "operators are not asked before the first byte",
+        "pipeline/sender.py",
+        "lambda: turns.leased() and self._review.may_begin(batch)\n",
+        "turns.leased\n",
+    ),
+    Mutation(
         "a successor forgets cancels",
         "pipeline/takeover.py",
         "Cancels(settings.kafka.topics.requests, predecessor.cancels)",
@@ -225,6 +245,12 @@ OPERATORS = (
         "a successor forgets that calls are parked",
         "pipeline/takeover.py",
         "            state.parked.waiting = state.parked.unread = predecessor.parked\n",
+        "",
+    ),
+    Mutation(
+        "a successor forgets that calls have overflowed",
+        "pipeline/takeover.py",
+        "            state.overflow.waiting = state.overflow.unread = predecessor.overflow\n",
         "",
     ),
     Mutation(

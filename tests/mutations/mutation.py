@@ -25,6 +25,8 @@ class Mutation:
     new: str
     tests: tuple[str, ...] = ()
     """What must fail, as arguments for pytest; none: the simulator."""
+    also: tuple[Mutation, ...] = ()
+    """What must be broken with it, where one guard stands behind another."""
 
     def apply(self, tree: Path) -> None:
         """Break the copy of the program at `tree`.
@@ -39,3 +41,5 @@ class Mutation:
                 f"{self.name}: service/{self.file} has {count} times, not once:\n{self.old}"
             )
         path.write_text(text.replace(self.old, self.new))
+        for other in self.also:
+            other.apply(tree)

@@ -23,13 +23,12 @@ QUICK = (
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda each: each.name)
 def test_the_mutation_fits_the_code(mutation: Mutation, tmp_path: Path) -> None:
     """A mutation of code that has moved on would break nothing, and prove nothing."""
-    path = tmp_path / "service" / mutation.file
-    path.parent.mkdir(parents=True)
-    shutil.copy(ROOT / "service" / mutation.file, path)
-    before = path.read_text()
+    shutil.copytree(ROOT / "service", tmp_path / "service")
     mutation.apply(tmp_path)
-    assert path.read_text() != before
-    compile(path.read_text(), mutation.file, "exec")
+    for each in (mutation, *mutation.also):
+        broken = (tmp_path / "service" / each.file).read_text()
+        assert broken != (ROOT / "service" / each.file).read_text()
+        compile(broken, each.file, "exec")
 
 
 def test_a_mutation_that_does_not_fit_says_so(tmp_path: Path) -> None:

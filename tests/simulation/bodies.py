@@ -1,4 +1,4 @@
-"""Watches what leaves: only bytes that are durable, one owner at a time, and no answer forgotten.
+"""Watches what leaves: durable bytes only, one owner at a time, and neither turn nor answer lost.
 
 It knows what checkpoints say, what left and what was heard; nothing of events or outcomes' reasons.
 """
@@ -9,6 +9,8 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable
+
+import msgspec
 
 from service.core.checkpoint import Checkpoint, OpenBatch
 from service.core.history import End
@@ -35,6 +37,8 @@ class Bodies:
         self._wrong = wrong
         self._alike = alike
         self._half_written = half_written
+        self._states: dict[int, Checkpoint] = {}
+        """The last of each lane."""
         self._batches: dict[str, OpenBatch] = {}
         """As the last checkpoint that knows them has them."""
         self._durable: dict[bytes, tuple[int, Mint]] = {}
@@ -49,6 +53,12 @@ class Bodies:
 
     def checkpoint(self, state: Checkpoint) -> None:
         """A lane's state is durable."""
+        before = self._states.get(state.lane)
+        self._states[state.lane] = state
+        # A migration marks the last turn, and may take the mark away.
+        marked = before is not None and _unmarked(state) == _unmarked(before)
+        if before is not None and state.turn <= before.turn and not marked:
+            self._wrong(f"turn {state.turn} of lane {state.lane} does not know turn {before.turn}")
         owners = self._owners[state.lane]
         if state.owner not in owners[-1:]:
             owners.append(state.owner)
@@ -56,6 +66,10 @@ class Bodies:
             self._compare(self._batches.get(batch.id), batch)
             self._batches[batch.id] = batch
             self._durable[batch.sha256] = (state.lane, (batch.id, batch.mint))
+
+    def forget_turns(self) -> None:
+        """The checkpoints are gone: a lane that had nothing to read may begin again."""
+        self._states.clear()
 
     def _compare(self, before: OpenBatch | None, after: OpenBatch) -> None:
         if before is None or before.mint != after.mint:
@@ -108,6 +122,10 @@ class Bodies:
             )
         if any(attempt.end is not End.UNANSWERED for attempt in batch.attempts):
             self._wrong(f"batch {batch_id} is `accepted` by a 201 against its durable history")
+
+
+def _unmarked(state: Checkpoint) -> Checkpoint:
+    return msgspec.structs.replace(state, migrating=False)
 
 
 def _last_place(owners: list[str], owner: str) -> int:

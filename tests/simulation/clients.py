@@ -207,17 +207,17 @@ class SimReader:
             await asyncio.sleep(wait_seconds)
             return {}
         wanted = sorted(partitions)
-        await asyncio.sleep(self._link.delay())
         loop = self._kafka.loop
         deadline = loop.time() + wait_seconds
         while True:
-            found = self._read(wanted, records_max) if self._link.open else {}
-            if found:
-                return found
+            if self._has_news(wanted):
+                await asyncio.sleep(self._link.delay())
+                if found := self._read(wanted, records_max):
+                    return found
             if loop.time() >= deadline:
                 if not self._link.open and self._link.rng.random() < FETCH_FAILED_SHARE:
                     raise BrokerUnavailable("Kafka did not answer")
-                return found
+                return {}
             news = loop.create_future()
             for tp in wanted:
                 self._kafka.logs[tp].waiting[self] = news
@@ -227,9 +227,19 @@ class SimReader:
             finally:
                 timer.cancel()
 
+    def _has_news(self, wanted: Sequence[TopicPartition]) -> bool:
+        """Whether there is something to be read, or a position is outside its log."""
+        logs, positions = self._kafka.logs, self._positions
+        return self._link.open and any(
+            not (log := logs[tp]).first <= positions[tp] <= log.end or log.has(positions[tp])
+            for tp in wanted
+        )
+
     def _read(
         self, wanted: Sequence[TopicPartition], records_max: int
     ) -> dict[TopicPartition, Sequence[Record]]:
+        if not self._link.open:
+            return {}
         if self._link.weather.short_reads:
             records_max = min(records_max, self._link.rng.randint(1, 5))
         found: dict[TopicPartition, Sequence[Record]] = {}

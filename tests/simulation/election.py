@@ -15,6 +15,10 @@ from tests.simulation.kafka import SimKafka
 from tests.simulation.link import CALL_SECONDS, Link
 from tests.simulation.loop import SimHandle
 
+BEATS = 10
+"""In a session timeout."""
+CALM_BEATS = 3
+
 
 class SimElection:
     """`Election` of one process."""
@@ -50,7 +54,8 @@ class SimElection:
                 self._entry = loop.call_later(self._link.delay(), self._enter)
             elif member.generation > self._told and self._kafka.group.stable:
                 self._tell(member)
-        self._beater = loop.call_later(self._session_seconds / 10, self._beat)
+        seconds = self._session_seconds / (CALM_BEATS if self._kafka.calm else BEATS)
+        self._beater = loop.call_later(seconds, self._beat)
 
     def _enter(self) -> None:
         self._entry = None

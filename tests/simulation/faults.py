@@ -53,6 +53,7 @@ class Faults:
             "reconfigure": (3, self._reconfigure),
             "clock": (3, self._clock),
             "return": (1, self._return),
+            "relay": (1, self._relay),
             "outage": (2, self._outage),
             "partition": (3, self._partition),
             "deaf": (5, self._deaf),
@@ -65,7 +66,8 @@ class Faults:
             "recreated": (1, self._recreate_requests),
         }
         for kind, (most, act) in often.items():
-            times = [rng.random() * plan.fault_seconds for _ in range(rng.randint(1, most))]
+            count = plan.often.get(kind, rng.randint(1, most))
+            times = [rng.random() * plan.fault_seconds for _ in range(count)]
             chance = random.Random(rng.getrandbits(64))
             if kind in plan.kinds:
                 for at in times:
@@ -153,6 +155,22 @@ class Faults:
                     until_dead, self._unless_calm, world.kill, slot, 2 * self._session_seconds
                 )
 
+    def _relay(self, _: random.Random) -> None:
+        """An owner is replaced, still has its lease, and its successor dies as soon as it owns."""
+        for slot in self._owners()[:1]:
+            self._deafen(slot, 3 * self._session_seconds, then_cut_off=True)
+            self._kill_successor(slot)
+
+    def _kill_successor(self, first: Slot) -> None:
+        world = self._world
+        for slot in self._owners():
+            replica = slot.process and slot.process.replica
+            if slot is not first and replica and any(o.state for o in replica.lanes.values()):
+                world.kill(slot, 2 * self._session_seconds)
+                return
+        if not world.calm:
+            world.loop.after(0.05, self._kill_successor, first)
+
     def _restart(self, rng: random.Random) -> None:
         self._world.stop(self._some(rng))
 
@@ -201,8 +219,9 @@ class Faults:
     def _deaf(self, rng: random.Random) -> None:
         """A process's heartbeats fail while its commits work; perhaps only until it is replaced."""
         seconds = self._session_seconds * rng.uniform(0.8, 3.0)
-        slot, then_cut_off = self._some(rng), rng.random() < 0.5
+        self._deafen(self._some(rng), seconds, then_cut_off=rng.random() < 0.5)
 
+    def _deafen(self, slot: Slot, seconds: float, *, then_cut_off: bool) -> None:
         def deafen(process: Process) -> None:
             self._world.note(process.node.name, f"has no heartbeats for {seconds:.3f} s")
             process.link.heartbeats_up = False
@@ -219,7 +238,7 @@ class Faults:
         if owners - {process.node.name, None}:
             self._cut_off(slot, self._session_seconds * self._rng.uniform(1.0, 4.0))
         else:
-            self._world.loop.after(0.01, self._cut_off_when_replaced, slot, process, lanes)
+            self._world.loop.after(0.03, self._cut_off_when_replaced, slot, process, lanes)
 
     def _compact(self, _: random.Random) -> None:
         for (topic, _partition), log in self._world.kafka.logs.items():
@@ -243,6 +262,7 @@ class Faults:
         self._world.note("kafka", "has lost the checkpoints")
         self._world.stops_allowed = True
         self._world.kafka.recreate(self._world.checkpoints)
+        self._world.oracle.bodies.forget_turns()
 
     def _recreate_requests(self, _: random.Random) -> None:
         """Lanes that had read anything must stop."""

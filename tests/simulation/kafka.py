@@ -40,6 +40,8 @@ class SimKafka:
         self.loop = loop
         self.rng = rng
         self.up = True
+        self.calm = False
+        """Whether nothing goes wrong any more: then its clients need not look so often."""
         self.logs = {
             (topic, partition): Log(topic, partition)
             for topic, number in partitions.items()

@@ -109,6 +109,10 @@ class Log:
             return self.end
         return min(by.logs[self] for by in self._pending)
 
+    def has(self, offset: int) -> bool:
+        """Whether a committed record stands at `offset` or behind it."""
+        return offset < self.stable and bool(self.read(offset, 1))
+
     def read(self, offset: int, records_max: int) -> list[SimRecord]:
         """Committed records from `offset` on."""
         found: list[SimRecord] = []

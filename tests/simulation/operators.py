@@ -91,7 +91,7 @@ class Operators:
 
     def _let_go(self) -> None:
         """When the world has healed nothing stays held, whoever held it."""
-        if self._world.oracle.missing:
+        if self._world.oracle.missing or not self._world.upstream.done:
             self._give(LimitSet(id=self._id(), **WHO, calls_per_minute=None))
             self._release("account", EVERY_ACCOUNT)
             for number in range(self._world.plan.flows):

@@ -154,7 +154,7 @@ class Oracle:
         """The first byte of a request leaves; `twins` with these very bytes may still arrive."""
         lane = self.bodies.launched(body, owner, twins=twins)
         if lane is not None:
-            self.orders.launched(body, lane, wall)
+            self.orders.launched(body, lane, owner, wall)
 
     def arrived(self, wire: Wire, decision: Decision) -> None:
         """A request reached the provider."""

@@ -69,8 +69,11 @@ class Orders:
         """A lane's state is durable."""
         self._states[state.lane] = state
 
-    def launched(self, body: bytes, lane: int, wall: float) -> None:
-        """The first byte of a request leaves."""
+    def launched(self, body: bytes, lane: int, owner: str, wall: float) -> None:
+        """The first byte of a request leaves.
+
+        An owner that is replaced may send while its lease lasts, and knows of no later command.
+        """
         if self._idle:
             return
         request = json.loads(body)
@@ -78,11 +81,14 @@ class Orders:
         if wall + self._skew_seconds < self._opens_at.get(flow_id, 0.0):
             self._wrong(f"a request of flow {flow_id} left before its calling hours")
         state = self._states[lane]
-        if self._held(flow_id, state):
+        replaced = state.owner != owner
+        if not replaced and self._held(flow_id, state):
             self._wrong(f"a request of flow {flow_id} left although it is held by an operator")
         for call in request["calls"]:
             [number] = [int(k["value"]) for k in call["keys"] if k["name"] == EVENT_KEY]
-            self._call(number, flow_id, state)
+            if not replaced and number not in self._sent:
+                self._first_send(number, flow_id, state)
+            self._sent.add(number)
 
     def _held(self, flow_id: str, state: Checkpoint) -> bool:
         """Whether the lane has applied a hold, and nobody has ended it."""
@@ -101,13 +107,13 @@ class Orders:
             for hold in state.holds
         )
 
-    def _call(self, number: int, flow_id: str, state: Checkpoint) -> None:
+    def _first_send(self, number: int, flow_id: str, state: Checkpoint) -> None:
         sources = self._sources_of(number)
-        if number not in self._sent and len(sources) == 1:
-            for offset, cancel in self._cancels.items():
-                if offset < state.control and _covers(cancel, flow_id, sources[0]):
-                    self._wrong(f"event {number} was sent for the first time after its cancel")
-        self._sent.add(number)
+        if len(sources) > 1:
+            return
+        for offset, cancel in self._cancels.items():
+            if offset < state.control and _covers(cancel, flow_id, sources[0]):
+                self._wrong(f"event {number} was sent for the first time after its cancel")
 
     def _sources_of(self, number: int) -> list[Source]:
         if number not in self._sources:

@@ -53,7 +53,17 @@ OTHER = ("refusing", "grow", "hours", "parked")
 
 LOSING = (
     *("crash", "storm", "freeze", "suspend", "restart", "reconfigure", "lost-after", "slow-way"),
-    *("slow-answer", "unanswered", "doubtful", "partition", "deaf", "outage", "commit", "slow"),
+    *(
+        "unsent",
+        "slow-answer",
+        "unanswered",
+        "doubtful",
+        "partition",
+        "deaf",
+        "outage",
+        "commit",
+        "slow",
+    ),
 )
 """Kinds after which a request may have been answered and nobody knows."""
 
@@ -83,10 +93,18 @@ class Plan:
     script: Script
     weather: Weather = field(default_factory=Weather)
     network: Network = field(default_factory=Network)
+    other_settings: dict[str, dict[str, Any]] | None = None
+    """Of all replicas but the first; None: as the first."""
+    head_start_seconds: float = 0.0
+    """Of the first replica before the others."""
     patience_seconds: float = 0.0
     """From the last fault until every event must have its outcome."""
     quiet_seconds: float | None = None
     """Before the first event; None: drawn."""
+    spread: float | None = None
+    """Share of the faulty time over which the events come; None: drawn."""
+    often: dict[str, int] = field(default_factory=dict)
+    """How often some faults befall the world; others as often as is drawn."""
     opens_at: dict[str, float] = field(default_factory=dict)
     """By flow, the wall time at which its calling hours begin."""
 
@@ -95,6 +113,10 @@ class Plan:
         """Whether at most 5 % may end `unconfirmed`; 402 settles no earlier doubt."""
         vague = "refusing" in self.kinds and self.switches["refused"][0].startswith("402")
         return not (self.cases or vague or self.kinds.intersection((*DOUBTING, "broken")))
+
+    def settings_of(self, replica: int) -> dict[str, dict[str, Any]]:
+        """With which a replica is started first."""
+        return self.settings if not replica else self.other_settings or self.settings
 
     def rng(self, name: str) -> random.Random:
         """Chance for one part of the world, which others do not disturb."""
@@ -133,9 +155,9 @@ def draw(seed: int) -> Plan:
         script=troubles.draw(rng, kinds, cases),
     )
     _weather(plan, rng)
-    scene.set(plan, rng)
     if "hours" in kinds and "midnight" not in kinds:
         _open_late(plan, rng)
+    scene.set(plan, rng)
     plan.switches["profile"] = plan.settings["provider"]["profile"]
     # At worst every call goes alone through one lane, and some go more than once.
     requests = plan.settings["provider"]["requests_per_minute"] or limit
@@ -194,7 +216,7 @@ def _settings(
 
 def _open_late(plan: Plan, rng: random.Random) -> None:
     """One flow must not be called for the first minutes."""
-    minute = rng.randint(31, 40)
+    minute = rng.randint(31, 34)
     plan.settings["flows"] = {"Flow0000": {"calling_hours": [f"12:{minute}-24:00"]}}
     plan.opens_at["Flow0000"] = NOON + (minute - 30) * 60.0
 

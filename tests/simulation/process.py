@@ -64,6 +64,11 @@ class Slot:
     settings: dict[str, Any] = field(default_factory=dict)
     process: Process | None = None
 
+    @property
+    def life(self) -> asyncio.Task[None] | None:
+        """What runs there now, stopped or not."""
+        return self.process.task if self.process is not None and self.process.runs else None
+
 
 class Tracer:
     """Hands every fact to the trace."""

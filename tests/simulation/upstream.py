@@ -85,9 +85,9 @@ class Upstream:
         self._written = written
         self._rng = plan.rng("upstream")
         self._left = self._with_copies(draw_events(plan))
-        self._step = (
-            plan.fault_seconds * self._rng.choice((0.0, 0.2, 0.8)) / max(1, len(self._left))
-        )
+        spread = self._rng.choice((0.0, 0.2, 0.8))
+        spread = spread if plan.spread is None else plan.spread
+        self._step = plan.fault_seconds * spread / max(1, len(self._left))
         quiet_seconds = self._rng.choice((0.0, 14.0)) * self._rng.random()
         self._first = quiet_seconds if plan.quiet_seconds is None else plan.quiet_seconds
         self._transactions = 0

@@ -39,6 +39,8 @@ from tests.simulation.upstream import Upstream
 QUIET_SECONDS = 12.0
 """After the last outcome, for what might still come."""
 STOP_SECONDS_MAX = 120.0
+LOOK_SECONDS = 2.0
+"""Between two looks whether all is done."""
 
 
 class SimWorld:
@@ -49,7 +51,7 @@ class SimWorld:
         self.verbose = verbose
         self.loop = VirtualLoop()  # type: ignore[abstract]  # the rest is IO
         self.trace: list[str] = []
-        self.slots = [Slot(number, settings=plan.settings) for number in range(plan.replicas)]
+        self.slots = [Slot(n, settings=plan.settings_of(n)) for n in range(plan.replicas)]
         self.closing = False
         self.calm = False
         """Whether all faults have healed."""
@@ -70,8 +72,8 @@ class SimWorld:
             names.dead_letters: 2,
             **dict.fromkeys((names.checkpoints, names.parked, names.overflow), plan.lanes),
         }
-        self.requests, self.checkpoints = names.requests, names.checkpoints
-        self.control = names.control
+        self.requests, self.control = names.requests, names.control
+        self.checkpoints = names.checkpoints
         self.kafka = SimKafka(self.loop, plan.rng("kafka"), partitions, self.wall)
         self.kafka.group.partitions = plan.lanes
         twin = Twin(
@@ -136,7 +138,7 @@ class SimWorld:
 
     def start(self, slot: Slot) -> None:
         """Start the slot's next process."""
-        if self.paused:
+        if self.paused or self.closing:
             self.loop.after(0.5, self.start, slot)
             return
         node = Node(f"r{slot.number}.{slot.lives}")
@@ -144,8 +146,7 @@ class SimWorld:
         self.nodes.append(node)
         context = contextvars.Context()
         context.run(NODE.set, node)
-        rng = self.plan.rng(node.name)
-        link = Link(self.kafka, rng, self.plan.weather)
+        link = Link(self.kafka, rng := self.plan.rng(node.name), self.plan.weather)
         slot.process = process = Process(
             node, link, SimClock(lambda: self.loop.now, self.wall), context
         )
@@ -238,16 +239,17 @@ class SimWorld:
 
     async def _main(self) -> None:
         for slot in self.slots:
-            self.loop.after(self._rng.uniform(0.0, 2.0), self.start, slot)
+            late = self.plan.head_start_seconds if slot.number else 0.0
+            self.loop.after(late + self._rng.uniform(0.0, 2.0), self.start, slot)
         if self.plan.settings["provider"].get("limit_scope") == "redis":
             self._redis_faults.schedule(self._living, self.plan.rng("redis-faults"))
         await self.course()
         self.heal()
         deadline = self.loop.now + self.plan.patience_seconds
-        while (  # noqa: ASYNC110 - whether a world is done is cheaper asked twice a second than told
+        while (  # noqa: ASYNC110 - whether a world is done is cheaper asked than told
             self.oracle.missing or not self.upstream.done
         ) and self.loop.now < deadline:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(LOOK_SECONDS)
         await asyncio.sleep(QUIET_SECONDS)
         self.closing = True
         if self._rng.random() < 0.5:
@@ -262,13 +264,12 @@ class SimWorld:
     def heal(self) -> None:
         """From now on nothing goes wrong any more."""
         self.note("world", "heals")
-        self.calm = True
+        self.calm = self.kafka.calm = True
         self.kafka.start()
         self.plan.weather = Weather()
-        network = self.internet.network = Network(
+        self.internet.network = Network(
             finishes_half_written=self.internet.network.finishes_half_written
         )
-        assert not network.down
         self.internet.twin.program(None, self.loop.now)
         self._redis_faults.heal()
         for slot in self.slots:
@@ -288,9 +289,8 @@ class SimWorld:
         """SIGTERM for all: they must end, and must end nothing twice."""
         for slot in self.slots:
             self.stop(slot)
-        lives = [slot.process.task for slot in self.slots if slot.process and slot.process.task]
-        _, late = await asyncio.wait(lives, timeout=STOP_SECONDS_MAX)
-        if late:
+        lives = [slot.life for slot in self.slots if slot.life]
+        if lives and (await asyncio.wait(lives, timeout=STOP_SECONDS_MAX))[1]:
             self.oracle.wrong(f"a process did not end within {STOP_SECONDS_MAX} s of SIGTERM")
 
     def _unwind(self) -> None:
