@@ -20,6 +20,8 @@ from tests.simulation.link import CALL_SECONDS, Link, give
 
 METADATA_SECONDS = 30.0
 """How late a partition that was added may be noticed."""
+FETCH_FAILED_SHARE = 0.3
+"""Of fetches that cannot reach the broker; the others just find nothing, as in aiokafka."""
 BUSY_SECONDS = 0.02
 """aiokafka's wait while an earlier transaction is still ending."""
 
@@ -209,7 +211,11 @@ class SimReader:
         deadline = loop.time() + wait_seconds
         while True:
             found = self._read(wanted, records_max) if self._link.open else {}
-            if found or loop.time() >= deadline:
+            if found:
+                return found
+            if loop.time() >= deadline:
+                if not self._link.open and self._link.rng.random() < FETCH_FAILED_SHARE:
+                    raise BrokerUnavailable("Kafka did not answer")
                 return found
             news = loop.create_future()
             for tp in wanted:

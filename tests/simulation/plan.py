@@ -132,7 +132,7 @@ def draw(seed: int) -> Plan:
         kinds.add("correlation")
     scene = scenes.draw(rng)
     kinds |= scene.kinds
-    lanes = rng.choice((1, 1, 1, 2, 3))
+    lanes = rng.choice(scene.lanes)
     calls_max = rng.choice(scene.calls_max)
     limit = 10 * calls_max * lanes * rng.choice(scene.limits)
     plan = Plan(

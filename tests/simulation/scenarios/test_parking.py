@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from service.pipeline.outbox import OUTBOX_BYTES_MAX
 from service.pipeline.reading import FETCH_RECORDS_MAX
-from service.pipeline.state import OUTBOX_BYTES_MAX
 from service.twin.faults import Rule
 from tests.simulation.plan import NOON
 from tests.simulation.scenarios.stage import Stage, play
