@@ -162,13 +162,9 @@ class Stage(SimWorld):
 
     def command(self, command: AnyCommand) -> None:
         """Write an operator's command."""
-        topic = self._names["control"]
-        self.kafka.publish((topic, 0), (command.id.encode(), control.encode(command), ()))
-
-    @property
-    def _names(self) -> dict[str, str]:
-        names: dict[str, str] = self._settings(self.plan.settings).kafka.topics.model_dump()
-        return names
+        write = (command.id.encode(), control.encode(command), ())
+        record = self.kafka.publish((self.control, 0), write)
+        self.oracle.orders.given(record.offset, command)
 
     # What is known
 

@@ -94,7 +94,9 @@ def test_what_was_not_sent_is_cancelled_wherever_it_waits(takeover: bool) -> Non
         nonlocal cancelled
         await stage.owned()
         # In doubt: a request that may have been worked on.
-        stage.trouble(Rule(fault="cut-after", flow=FLOW, times=1), Rule(fault="cut-before", flow=FLOW))
+        stage.trouble(
+            Rule(fault="cut-after", flow=FLOW, times=1), Rule(fault="cut-before", flow=FLOW)
+        )
         doubtful = stage.publish(FLOW, 3)
         await asyncio.sleep(10)
         # Parked, and one at hand.
