@@ -71,6 +71,10 @@ class Parking:
             # Sealed batches are read again whatever the window: they were held before, too.
             await self._read(FETCH_RECORDS_MAX)
             return
+        if self._gate.work():
+            self._changed()
+            await asyncio.sleep(0)
+            return
         self._end_exhausted()
         await self._shelf.delete()
         wait = self._next_round_in()

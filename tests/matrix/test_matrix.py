@@ -38,7 +38,7 @@ def seen(*outcomes: Outcome, **holds: int | None) -> Seen:
 
 async def test_every_rule_holds_on_real_processes(kafka: str) -> None:
     """A rule of the provider's page that only the core keeps is not kept for anybody."""
-    wrong = await play(kafka, in_short())
+    wrong = await play(kafka, in_short(), patience_seconds=20)
     assert not wrong, "\n".join(map(str, wrong))
 
 

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.migrations import Migration
 from tests.simulation.operators import Operators
 from tests.simulation.plan import reconfigured
 
@@ -59,6 +60,9 @@ class Faults:
             "down": (3, self._down),
             "retention": (3, self._retention),
             "grow": (1, self._grow),
+            "migrate": (1, self._migrate),
+            "deleted": (1, self._delete_checkpoints),
+            "recreated": (1, self._recreate_requests),
         }
         for kind, (most, act) in often.items():
             times = [rng.random() * plan.fault_seconds for _ in range(rng.randint(1, most))]
@@ -213,7 +217,7 @@ class Faults:
         if slot.process is not process or process.link.heartbeats_up or self._world.calm:
             return
         if owners - {process.node.name, None}:
-            self._cut_off(slot, self._session_seconds)
+            self._cut_off(slot, self._session_seconds * self._rng.uniform(1.0, 4.0))
         else:
             self._world.loop.after(0.01, self._cut_off_when_replaced, slot, process, lanes)
 
@@ -230,6 +234,22 @@ class Faults:
 
     def _grow(self, _: random.Random) -> None:
         self._world.kafka.add_partition(self._world.requests)
+
+    def _migrate(self, rng: random.Random) -> None:
+        Migration(self._world, rng).begin()
+
+    def _delete_checkpoints(self, _: random.Random) -> None:
+        """Whoever takes a lane over from now on must not begin again."""
+        self._world.note("kafka", "has lost the checkpoints")
+        self._world.stops_allowed = True
+        self._world.kafka.recreate(self._world.checkpoints)
+
+    def _recreate_requests(self, _: random.Random) -> None:
+        """Lanes that had read anything must stop."""
+        self._world.note("kafka", "has new and empty requests")
+        self._world.stops_allowed = True
+        self._world.upstream.stop()
+        self._world.kafka.recreate(self._world.requests)
 
     # The provider
 

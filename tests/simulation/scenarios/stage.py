@@ -23,8 +23,9 @@ from tests.simulation.loop import Node
 from tests.simulation.oracle import Source
 from tests.simulation.plan import EVENT_KEY, NOON, SECURITY_IDS, URL, Plan
 from tests.simulation.provider import Network
+from tests.simulation.report import Report
 from tests.simulation.upstream import Event
-from tests.simulation.world import Report, SimWorld
+from tests.simulation.world import SimWorld
 
 PATIENCE_SECONDS = 3600.0
 """After a scene, for what is still without an outcome."""
