@@ -52,7 +52,8 @@ def plan(
     latency = {"latency-ms-min": 20, "latency-ms-max": 60, "identity-key": EVENT_KEY}
     return Plan(
         seed,
-        frozenset(),
+        # How many may end in doubt is for the scene to say.
+        frozenset({"definite"}),
         frozenset(),
         replicas=replicas,
         lanes=1,
