@@ -31,6 +31,8 @@ from service.pipeline.state import LaneState
 from service.pipeline.trust import Trust
 from service.ports import Reader
 
+EMPTY = 2**63 - 1
+"""Position in a topic of calls set aside of which none is left."""
 WAIT_SECONDS = 5.0
 """How long a fetch waits for a command; then the cancels in force are looked at."""
 
@@ -179,6 +181,8 @@ class Control:
             self._unbounded = [each for each in self._unbounded if each[0] not in due]
             state.outbox.wanted = True
         positions = {tp: ledger.position for tp, ledger in state.ledgers.items()}
+        # No position passes the marker of a transaction behind the last record.
+        positions |= {tp: EMPTY for tp, aside in state.aside.items() if not aside.waiting}
         if state.cancels and state.cancels.drop_passed(positions, state.owns):
             state.outbox.wanted = True
         if due or state.outbox.wanted:

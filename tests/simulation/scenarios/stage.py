@@ -52,7 +52,8 @@ def plan(
     latency = {"latency-ms-min": 20, "latency-ms-max": 60, "identity-key": EVENT_KEY}
     return Plan(
         seed,
-        frozenset(),
+        # How many may end in doubt is for the scene to say.
+        frozenset({"definite"}),
         frozenset(),
         replicas=replicas,
         lanes=1,
@@ -163,13 +164,9 @@ class Stage(SimWorld):
 
     def command(self, command: AnyCommand) -> None:
         """Write an operator's command."""
-        topic = self._names["control"]
-        self.kafka.publish((topic, 0), (command.id.encode(), control.encode(command), ()))
-
-    @property
-    def _names(self) -> dict[str, str]:
-        names: dict[str, str] = self._settings(self.plan.settings).kafka.topics.model_dump()
-        return names
+        write = (command.id.encode(), control.encode(command), ())
+        record = self.kafka.publish((self.control, 0), write)
+        self.oracle.orders.given(record.offset, command)
 
     # What is known
 
