@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from service.commands.options import config_option, load_settings
+from service.errors import LaneFenced, TopicsError
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -56,9 +57,20 @@ def create(config_path: Path | None, lanes: int | None, *, migrate: bool) -> Non
 
 
 def _migrate(settings: Settings, lanes: int) -> None:
+    changed = asyncio.run(_migrated(settings, lanes))
+    click.echo(f"lanes: {lanes}" if changed else f"lanes: {lanes} already")
+
+
+async def _migrated(settings: Settings, lanes: int) -> bool:
     from service.adapters.kafka.broker import KafkaBroker  # noqa: PLC0415 - quick --help
     from service.pipeline.migration import migrate  # noqa: PLC0415 - quick --help
 
+    # A fenced client leaves futures behind, and asyncio would print each beside our one line.
+    asyncio.get_running_loop().set_exception_handler(lambda _, __: None)
     broker = KafkaBroker(settings, "call-dispatcher-migrate")
-    changed = asyncio.run(migrate(broker, settings, lanes))
-    click.echo(f"lanes: {lanes}" if changed else f"lanes: {lanes} already")
+    try:
+        return await migrate(broker, settings, lanes)
+    except LaneFenced as error:
+        raise TopicsError(
+            "a running dispatcher took a lane back: stop all replicas, then run this again"
+        ) from error

@@ -21,6 +21,8 @@ from tests.support.kafka import Names
 
 WAIT_SECONDS = 5.0
 ELECTION_SECONDS = 30.0
+MANY = 3000
+"""Results of 300 bytes in one turn: more than Kafka takes in one produced batch."""
 
 
 def outgoing(bench: Bench, checkpoint: bytes, *values: bytes) -> Outgoing:
@@ -61,9 +63,10 @@ async def a_turn_is_seen_as_a_whole(bench: Bench) -> None:
     broker = bench.process("a")
     writer = broker.writer(0)
     await writer.start()
-    stamp = await writer.commit(outgoing(bench, b"state", b"1", b"2"))
+    values = [b"%0300d" % number for number in range(MANY)]
+    stamp = await writer.commit(outgoing(bench, b"state", *values))
     assert await stored_soon(broker, b"state") == stamp
-    assert await bench.results() == [b"1", b"2"]
+    assert await bench.results() == values
     survey = await broker.survey()
     assert survey.group_offsets == {(bench.settings.kafka.topics.requests, 0): 7}
     assert survey.partitions[bench.settings.kafka.topics.checkpoints] == LANES
@@ -81,6 +84,20 @@ async def the_last_checkpoint_is_of_the_lane_alone(bench: Bench) -> None:
     assert stamps == sorted(stamps)
     assert await broker.last_checkpoint(1) is None
     await writer.stop()
+
+
+async def a_checkpoint_is_found_behind_takeovers_that_came_to_nothing(bench: Bench) -> None:
+    """A replica that dies in every takeover must not make the lane look like a new one."""
+    broker = bench.process("a")
+    writer = broker.writer(0)
+    await writer.start()
+    stamp = await writer.commit(outgoing(bench, b"state"))
+    await writer.stop()
+    for _ in range(10):
+        writer = broker.writer(0)
+        await writer.start()
+        await writer.stop()
+    assert await stored_soon(broker, b"state") == stamp
 
 
 async def a_successor_fences_who_was_before(bench: Bench) -> None:
@@ -229,6 +246,7 @@ Law = Callable[[Bench], Awaitable[None]]
 LAWS: list[Law] = [
     a_turn_is_seen_as_a_whole,
     the_last_checkpoint_is_of_the_lane_alone,
+    a_checkpoint_is_found_behind_takeovers_that_came_to_nothing,
     a_successor_fences_who_was_before,
     lanes_do_not_fence_each_other,
     a_writer_that_was_not_started_commits_nothing,

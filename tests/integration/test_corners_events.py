@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import jsonschema
-from aiokafka.admin import NewPartitions
 
 from service.core.outcome_schemas import dead_letter_headers_schema, result_json_schema
-from tests.support.dispatcher import Scene, call, scene, the_lane, until
-from tests.support.kafka import admin_client, producer, read_all
+from tests.support.dispatcher import call, scene, the_lane, until
+from tests.support.kafka import producer, read_all
 
 TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 INDIA = dt.timezone(dt.timedelta(hours=5, minutes=30))
@@ -197,22 +196,26 @@ async def test_what_upstream_aborted_is_never_sent(kafka: str) -> None:
         assert (await stage.twin.summary()).calls_accepted == 10
 
 
-async def test_partitions_added_while_running_are_read_from_their_first_record(kafka: str) -> None:
-    """Upstream scales its topic out: calls of the new partition must not wait for a deployment."""
+async def test_huge_events_end_as_one_dead_letter_each_and_the_lane_goes_on(kafka: str) -> None:
+    """One producer's mistake must not stop everybody's calls."""
     async with scene(kafka) as stage:
+        options: dict[str, Any] = {"compression_type": "gzip", "max_request_size": 20_000_000}
+        large, huge = (
+            call(number, keys=[{"name": "$flow.key.x", "value": "x" * size}])
+            for number, size in ((1, 900_000), (2, 8_000_000))
+        )
+        await stage.publish([call(0)])
+        await stage.publish([large, huge], "invalid", **options)
+        await stage.publish([call(3)])
         await stage.run()
-        await stage.publish([call(1)])
         await stage.settled()
-        await more_partitions(stage, 3)
-        await stage.publish([call(2)], partition=1)
-        await stage.publish([call(3)], partition=2)
-        await stage.settled()
-
-
-async def more_partitions(stage: Scene, count: int) -> None:
-    """What an operator does with --alter."""
-    async with admin_client(stage.stage.bootstrap) as admin:
-        await admin.create_partitions({stage.requests: NewPartitions(count)})
+        dead = await stage.dead_letters()
+        assert json.loads(dead[1].value) == large
+        ours = text(dead[2].headers)
+        size = len(json.dumps(huge, separators=(",", ":")))
+        assert dead[2].value is None
+        assert ours["dispatch.value-omitted"] == "true"
+        assert ours["dispatch.value-bytes"] == str(size)
 
 
 async def test_events_in_every_compression_are_read(kafka: str) -> None:

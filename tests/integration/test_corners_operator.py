@@ -6,8 +6,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import NewPartitions, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from tests.support.dispatcher import Scene, call, command, log_lines, page, scene, until
@@ -25,13 +26,32 @@ def one_error(said: str, *parts: str) -> None:
     assert [part for part in parts if part not in lines[0]] == [], lines[0]
 
 
-async def test_every_mistake_in_a_configuration_is_a_line_and_exit_code_2(tmp_path: Path) -> None:
-    """A deployment must fail at once, and name all that is wrong with it."""
-    code, said = await command(tmp_path, ["run"], {"kafka": {"group": 1}, "http": {"port": -1}})
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"kafka": {"group": 1}, "http": {"port": -1}}, ("kafka.group ", "http.port ", ".url ")),
+        ({"provider": {"url": "http://127.0.0.1:9/"}, "tracing": {"enabled": True}}, ("tracing",)),
+    ],
+)
+async def test_every_mistake_in_a_configuration_is_a_line_and_exit_code_2(
+    tmp_path: Path, wrong: dict[str, Any], named: tuple[str, ...]
+) -> None:
+    """A deployment must fail at once, and name all that is wrong or not obeyed."""
+    code, said = await command(tmp_path, ["run"], wrong)
     assert code == 2
-    named = ("kafka.group ", "http.port ", "provider.url ")
     assert all(any(part in line for line in said.splitlines()) for part in named), said
     assert all(line.startswith("error: ") for line in said.splitlines())
+
+
+async def test_a_broker_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    """An operator's error is one line, never a traceback."""
+    sections: dict[str, Any] = {
+        "kafka": {"bootstrap_servers": "127.0.0.1:1"},
+        "provider": {"url": "http://127.0.0.1:9/"},
+    }
+    code, said = await command(tmp_path, ["run"], sections)
+    assert code == 1
+    one_error(said, "127.0.0.1:1")
 
 
 async def test_a_port_that_is_taken_is_one_line_and_exit_code_2(kafka: str) -> None:
@@ -63,26 +83,6 @@ async def test_topics_that_are_missing_or_wrongly_set_are_named(kafka: str) -> N
             assert topics[name] in said
         assert "LogAppendTime" in said
         assert "Traceback" not in said
-
-
-async def test_lanes_added_by_hand_are_refused(kafka: str) -> None:
-    """Two lanes that both believe in the other's partitions would call customers twice."""
-    async with scene(kafka) as stage:
-        await stage.publish([call(1)])
-        dispatcher = await stage.run()
-        await stage.settled()
-        await dispatcher.process.stop(20)
-        topics = stage.stage.names.topics
-        async with admin_client(kafka) as admin:
-            for name in ("checkpoints", "parked", "overflow"):
-                await admin.create_partitions({topics[name]: NewPartitions(2)})
-        code, said = await stage.command("run")
-        assert code == 1
-        one_error(said, topics["checkpoints"], "topics create --lanes 2 --migrate")
-        assert (await stage.command("topics", "create", "--lanes", "2", "--migrate"))[0] == 0
-        await stage.publish([call(2)])
-        await stage.run("repaired")
-        await stage.settled()
 
 
 async def test_deleted_checkpoints_stop_the_lane(kafka: str) -> None:

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import os
 import signal
+import time
 from typing import Any
 
 import pytest
 
-from tests.support.dispatcher import call, kill, log_lines, logged, page, scene, the_lane, until
+from service.pipeline.turns import lease_seconds
+from service.settings.kafka import KafkaSettings
+from tests.support.dispatcher import (
+    Scene,
+    call,
+    kill,
+    log_lines,
+    logged,
+    page,
+    scene,
+    the_lane,
+    until,
+)
 
 ID_OLD = "Old" + "0123456789" * 6 + "a"
 ID_NEW = "New" + "0123456789" * 6 + "b"
 LONG_SESSION_SECONDS = 30
 """Its lease is 26 s: whoever waits for it is found out."""
 NO_LEASE_SECONDS = 15.0
+SHORT_SESSION = {"session_timeout_seconds": 3}
+SESSION_SECONDS: int = KafkaSettings.model_fields["session_timeout_seconds"].default
+"""As it is unless somebody configures it."""
 
 
 async def test_sigterm_awaits_answers_and_its_successor_waits_for_no_lease(kafka: str) -> None:
@@ -45,32 +62,95 @@ async def test_sigterm_awaits_answers_and_its_successor_waits_for_no_lease(kafka
         assert {each["attempts"] for each in (await stage.results()).values()} == {1}
 
 
+async def test_kill_9_in_the_middle_loses_and_doubles_nothing(kafka: str) -> None:
+    """A crash must cost time only: no customer is phoned twice, and none is forgotten."""
+    config: dict[str, Any] = {"kafka": SHORT_SESSION, "batching": {"calls_max": 20}}
+    async with scene(kafka, "--latency-ms", "300", "--seed", "1", **config) as stage:
+        await stage.publish([call(number, f"Flow000{number % 3}") for number in range(600)])
+        first = await stage.run()
+        await stage.placed_calls(60)
+        await kill(first)
+        second = await stage.run("successor")
+        found = await stage.settled()
+        assert found.accepted == 600
+        assert {each["attempts"] for each in (await stage.results()).values()} >= {1, 2}
+        await second.process.stop(20)
+        assert second.process.exit_code == 0
+
+
 @pytest.mark.parametrize("remembers", [True, False])
-async def test_a_batch_in_flight_survives_a_crash_and_a_new_security_id(
+async def test_a_batch_in_flight_survives_crashes_and_a_new_configuration(
     kafka: str, *, remembers: bool
 ) -> None:
-    """Its bytes hold the old secret: other bytes would call everybody a second time."""
+    """Its bytes hold old secret, zone and form: others would call everybody a second time."""
     twin = ("--security-id", ID_OLD, "--security-id", ID_NEW)
-    async with scene(kafka, *twin) as stage:
+    noon = dt.date.today() + dt.timedelta(days=2)  # noqa: DTZ011 - a time without a zone is meant
+    async with scene(kafka, *twin, kafka=SHORT_SESSION) as stage:
         await stage.twin.program([{"fault": "silence-after"}])
         expected = "accepted" if remembers else "unconfirmed"
-        await stage.publish([call(number) for number in range(20)], expected)
+        calls = [call(number, start_time=f"{noon}T12:00:00") for number in range(20)]
+        await stage.publish(calls, expected)
         first = await stage.run(flows={"Flow0000": {"security_id": ID_OLD}})
         await stage.placed_calls(20)
         await kill(first)
+        new: dict[str, dict[str, Any]] = {
+            "provider": {
+                "previous_security_ids": [ID_OLD] if remembers else [],
+                "number_format": "e164",
+                "time_zone": "UTC",
+                "correlation_key": "$flow.key.reference",
+                "timeout_seconds": 3,
+            },
+            "flows": {"Flow0000": {"security_id": ID_NEW}},
+        }
+        second = await stage.run("second", **new)
+        if remembers:
+            await until(lambda: arrived(stage, 2))
+            await kill(second)
+            second = await stage.run("third", **new)
+            await until(lambda: logged(second, "lane_owned"))
         await stage.twin.program([])
-        second = await stage.run(
-            "successor",
-            provider={"previous_security_ids": [ID_OLD] if remembers else []},
-            flows={"Flow0000": {"security_id": ID_NEW}},
-        )
         await stage.settled()
         assert log_lines(second, "lane_owned")[0]["recovered_batches"] == 1
         results = (await stage.results()).values()
-        assert {(one["confirmation"], one["api-response-code"]) for one in results} == (
-            {("checksum", 201)} if remembers else set()
-        )
+        assert {
+            (one["confirmation"], one["api-response-code"], one["attempts"]) for one in results
+        } == ({("checksum", 201, 3)} if remembers else set())
         assert len({seen.sha256 for seen in await stage.twin.requests()}) == 1
+
+
+async def arrived(stage: Scene, count: int) -> bool:
+    """Whether so many requests have come to the provider; for `until`."""
+    return len(await stage.twin.requests()) >= count
+
+
+@pytest.mark.parametrize(
+    ("end", "seconds_max"),
+    [
+        (signal.SIGTERM, 3.0),
+        (signal.SIGKILL, SESSION_SECONDS + lease_seconds(SESSION_SECONDS) + 5.0),
+    ],
+)
+async def test_fresh_calls_go_out_soon_after_an_owners_end(
+    kafka: str, end: signal.Signals, seconds_max: float
+) -> None:
+    """The standby is there for this: a campaign must not stand still for longer than promised."""
+    as_configured: dict[str, Any] = {"session_timeout_seconds": SESSION_SECONDS}
+    async with scene(kafka, "--latency-ms", "50", kafka=as_configured) as stage:
+        owner = await stage.run()
+        await until(lambda: logged(owner, "lane_owned"))
+        standby = await stage.run("standby")
+        assert (await page(standby, "status"))[1]["standby"]
+        assert (await page(standby, "readyz"))[0] == 200
+        await stage.publish([call(number, f"Flow000{number % 3}") for number in range(300)])
+        await stage.placed_calls(1)
+        began = time.time()
+        os.kill(owner.process.pid, end)
+        await stage.publish([call(1000, "Fresh000")])
+        await stage.settled()
+        fresh = [seen.at for seen in await stage.twin.requests() if seen.flow_id == "Fresh000"]
+        assert min(fresh) - began < seconds_max
+        assert not (await page(standby, "status"))[1]["standby"]
 
 
 async def test_a_frozen_owner_that_goes_on_is_replaced_and_sends_nothing(kafka: str) -> None:

@@ -89,7 +89,8 @@ class KafkaBroker:
                     if record.key != FENCE_KEY:
                         last = Stored(record.value, record.timestamp)
             if last is not None or start == first:
-                return last
+                # A tombstone is of somebody else's hand: the lane's state is gone.
+                return last if last is not None and last.value is not None else None
             back *= 16
 
     async def delete_records(self, partition: Partition, before: int) -> None:

@@ -120,8 +120,13 @@ def _kept_faults(name: str, facts: TopicFacts, lanes: int) -> list[str]:
         if facts.settings[setting] != "-1"
     ]
     if facts.partitions != lanes:
+        by_hand = (
+            f": finish it with `call-dispatcher topics create --lanes {lanes} --migrate`"
+            if facts.partitions < lanes
+            else ""
+        )
         found.append(
-            f"topic {name} needs one partition a lane, {lanes}, and has {facts.partitions}"
+            f"topic {name} needs one partition a lane, {lanes}, and has {facts.partitions}{by_hand}"
         )
     return found
 
