@@ -70,11 +70,13 @@ class Control:
         Raises:
             BrokerUnavailable: try again later.
         """
-        await self._reader.start({self._tp: self._state.control_at})
+        # Asked before anything is fetched: the answer would wait behind a fetch that finds nothing.
+        await self._reader.start({})
         first, end = (await self._reader.bounds([self._tp]))[self._tp]
         if not first <= self._state.control_at <= end:
             # The topic was made anew, or its head is gone: commands are few, and idempotent.
-            self._seek(first)
+            self._state.control_at = first
+        await self._reader.add({self._tp: self._state.control_at})
         while await self._read(0.5 if self._state.control_at < end else 0.0):
             pass
 

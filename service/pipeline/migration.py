@@ -22,13 +22,15 @@ from service.settings import Settings
 async def migrate(broker: MigrationBroker, settings: Settings, lanes: int) -> bool:
     """Bring the dispatcher to `lanes` lanes; False if it has them already.
 
+    A change that was interrupted is finished, or taken back if `lanes` is the number before it.
+
     Raises:
         TopicsError: it cannot be done; nothing was changed, and the text names the way out.
         BrokerUnavailable, CommitUnknown, LaneFenced: it was interrupted; run it again.
     """
     before = await _old_lanes(broker, settings, lanes)
     if before == lanes:
-        return False
+        return await _unmark(broker, lanes)
     old: list[Checkpoint] = []
     async with AsyncExitStack() as stack:
         marked = []
@@ -50,6 +52,22 @@ async def migrate(broker: MigrationBroker, settings: Settings, lanes: int) -> bo
     await broker.add_lanes(lanes)
     await _write(broker, settings, deal(old, lanes, f"migrate-{secrets.token_hex(8)}"))
     return True
+
+
+async def _unmark(broker: MigrationBroker, lanes: int) -> bool:
+    """Take back a change that was interrupted before it added a lane; False if there was none."""
+    found = False
+    for lane in range(lanes):
+        if not (await _last(broker, lane)).migrating:
+            continue
+        found = True
+        writer = broker.writer(lane)
+        try:
+            await writer.start()
+            await writer.commit(_record(await _last(broker, lane), migrating=False))
+        finally:
+            await writer.stop()
+    return found
 
 
 async def _old_lanes(broker: MigrationBroker, settings: Settings, lanes: int) -> int:

@@ -158,7 +158,8 @@ async def _begin(
         (topic, partition) for partition in range(state.lane, survey.partitions[topic], state.lanes)
     ]
     old = {tp: ledger.position for tp, ledger in state.ledgers.items()}
-    await reader.start({tp: at for tp, at in old.items() if tp not in state.aside})
+    # Asked before anything is fetched: the answers would wait behind a fetch that finds nothing.
+    await reader.start({})
     mine += state.aside
     bounds: Mapping[TopicPartition, tuple[int, int]] = await reader.bounds({*old, *mine})
     for _ in range(END_TRIES):
@@ -174,7 +175,8 @@ async def _begin(
     }
     for tp, offset in fresh.items():
         state.begin(tp, offset)
-    await reader.add({tp: offset for tp, offset in fresh.items() if tp not in state.aside})
+    positions = {**old, **fresh}
+    await reader.add({tp: at for tp, at in positions.items() if tp not in state.aside})
 
 
 def _adopt(

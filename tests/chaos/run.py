@@ -50,6 +50,10 @@ class Report:
     windows_above_limit: int = 0
     recovered_batches: int = 0
     takeovers: int = 0
+    fresh_after_term_seconds: float | None = None
+    """From SIGTERM of the owner to the first fresh batch at the provider; None: not measured."""
+    fresh_after_kill_seconds: float | None = None
+    """Likewise from kill -9, with this run's session timeout."""
 
     @property
     def clean(self) -> bool:
@@ -168,16 +172,21 @@ class Chaos:
 
     async def _measure(self) -> None:
         await self._arena.twin.program({"switches": QUICK})
-        for what, mark, limit in (
-            ("SIGTERM", "MarkTerm", FRESH_AFTER_TERM_SECONDS_MAX),
-            ("kill -9", "MarkKill", FRESH_AFTER_KILL_SECONDS_MAX),
-        ):
-            seconds = await self._seconds_to_fresh(what, mark)
-            self._tell(
-                f"from {what} of the owner to the first fresh batch at the provider: "
-                f"{seconds:.1f} s (at most {limit:.1f} s are promised)"
-            )
+        self.report.fresh_after_term_seconds = await self._measured(
+            "SIGTERM", "MarkTerm", FRESH_AFTER_TERM_SECONDS_MAX
+        )
+        self.report.fresh_after_kill_seconds = await self._measured(
+            "kill -9", "MarkKill", FRESH_AFTER_KILL_SECONDS_MAX
+        )
         await self._arena.twin.program({})
+
+    async def _measured(self, what: str, mark: str, limit: float) -> float:
+        seconds = round(await self._seconds_to_fresh(what, mark), 1)
+        self._tell(
+            f"from {what} of the owner to the first fresh batch at the provider: "
+            f"{seconds} s (at most {limit:.1f} s are promised)"
+        )
+        return seconds
 
     async def _seconds_to_fresh(self, what: str, mark: str) -> float:
         """Under load; an event of the flow `mark` is published just after the end's begin."""

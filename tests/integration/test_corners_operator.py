@@ -7,23 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
-from aiokafka.admin import RecordsToDelete
-from aiokafka.errors import KafkaError
 
-from tests.support.dispatcher import Scene, call, command, log_lines, page, scene, until
-from tests.support.kafka import Topic, admin_client, create_topics, delete_topics, read_all
+from tests.support.dispatcher import call, command, log_lines, page, scene
+from tests.support.kafka import Topic, create_topics, delete_topics, read_all
+from tests.support.operator import delete_records, make_anew, one_error
 
 SECRET = "S3cret" + "0123456789" * 5 + "abcdefgh"
 TOKEN = "Token-of-the-operators-page"
-
-
-def one_error(said: str, *parts: str) -> None:
-    """There is one error line that holds `parts`; log lines in JSON may stand before it."""
-    lines = [line for line in said.splitlines() if not line.startswith("{")]
-    assert len(lines) == 1, said
-    assert lines[0].startswith("error: ")
-    assert [part for part in parts if part not in lines[0]] == [], lines[0]
 
 
 @pytest.mark.parametrize(
@@ -106,16 +96,7 @@ async def test_a_requests_topic_made_anew_stops_the_lane(kafka: str) -> None:
         dispatcher = await stage.run()
         await stage.settled()
         await dispatcher.process.stop(20)
-        await delete_topics(kafka, [stage.requests])
-
-        async def made_anew() -> bool:
-            try:
-                await create_topics(kafka, {stage.requests: 1})
-            except KafkaError:
-                return False  # The broker deletes a topic some time after it said so.
-            return True
-
-        await until(made_anew)
+        await make_anew(kafka, stage.requests, Topic())
         code, said = await stage.command("run")
         assert code == 1
         one_error(said, stage.requests, "created anew")
@@ -131,7 +112,7 @@ async def test_events_that_retention_took_are_told_and_passed_over(kafka: str) -
         kept = list(stage.published)
         await stage.publish([call(number) for number in range(100, 107)])
         stage.published = kept
-        await take_by_retention(stage, before=8)
+        await delete_records(kafka, stage.requests, 0, 8)
         await stage.publish([call(3)])
         second = await stage.run("successor")
         await stage.settled()
@@ -143,13 +124,6 @@ async def test_events_that_retention_took_are_told_and_passed_over(kafka: str) -
         await stage.publish([call(4)])
         await stage.settled()
         assert not log_lines(third, "events_lost"), "they were told before"
-
-
-async def take_by_retention(stage: Scene, before: int) -> None:
-    """Delete the records below `before`, as retention does."""
-    where = TopicPartition(stage.requests, 0)
-    async with admin_client(stage.stage.bootstrap) as admin:
-        await admin.delete_records({where: RecordsToDelete(before)})
 
 
 async def test_no_secret_and_no_number_leaves_the_process(kafka: str) -> None:

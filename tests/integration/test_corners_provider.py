@@ -184,13 +184,18 @@ async def test_a_provider_that_is_not_there_yet_is_awaited(kafka: str) -> None:
             await stage.publish([call(number) for number in range(10)])
             dispatcher = await stage.run()
             await until(lambda: retried(dispatcher))
-            assert (await page(dispatcher, "readyz"))[0] == 200
+            status, body = await page(dispatcher, "readyz")
+            (pause,) = body["pauses"]
+            assert (status, body["ready"], pause["lane"]) == (200, True, 0)
+            assert pause["reason"].startswith("the provider cannot be reached: ")
+            assert (await the_lane(dispatcher))["pause"] == pause["reason"]
             assert await stage.dead_letters() == {}
             taken.close()
             url = await stage.stage.start_twin("--port", str(port))
             async with TwinPages(url) as stage.twin:
                 await stage.settled()
             assert {one["attempts"] for one in (await stage.results()).values()} == {1}
+            assert (await page(dispatcher, "readyz"))[1]["pauses"] == []
             assert "Traceback" not in dispatcher.process.log_file.read_text()
 
 

@@ -24,6 +24,7 @@ from tests.support.dispatcher import (
     the_lane,
     until,
 )
+from tests.support.operator import delete_records
 
 ID_OLD = "Old" + "0123456789" * 6 + "a"
 ID_NEW = "New" + "0123456789" * 6 + "b"
@@ -78,45 +79,65 @@ async def test_kill_9_in_the_middle_loses_and_doubles_nothing(kafka: str) -> Non
         assert second.process.exit_code == 0
 
 
-@pytest.mark.parametrize("remembers", [True, False])
-async def test_a_batch_in_flight_survives_crashes_and_a_new_configuration(
-    kafka: str, *, remembers: bool
-) -> None:
+async def killed_in_flight(stage: Scene, calls: list[dict[str, Any]], outcome: str) -> None:
+    """A batch of these calls has reached the provider, whose answer nobody has heard."""
+    await stage.twin.program([{"fault": "silence-after"}])
+    await stage.publish(calls, outcome)
+    first = await stage.run(flows={"Flow0000": {"security_id": ID_OLD}})
+    await stage.placed_calls(len(calls))
+    await kill(first)
+
+
+async def test_a_batch_in_flight_survives_two_crashes_and_a_new_configuration(kafka: str) -> None:
     """Its bytes hold old secret, zone and form: others would call everybody a second time."""
     twin = ("--security-id", ID_OLD, "--security-id", ID_NEW)
+    new: dict[str, dict[str, Any]] = {
+        "provider": {
+            "previous_security_ids": [ID_OLD],
+            "number_format": "e164",
+            "foreign_numbers": "refuse",
+            "time_zone": "UTC",
+            "correlation_key": "$flow.key.reference",
+            "timeout_seconds": 3,
+        },
+        "flows": {"Flow0000": {"security_id": ID_NEW}},
+    }
     noon = dt.date.today() + dt.timedelta(days=2)  # noqa: DTZ011 - a time without a zone is meant
+    calls = [call(number, start_time=f"{noon}T12:00:00") for number in range(20)]
+    calls.append(call(20, contact_numbers=["+6581234567"]))
     async with scene(kafka, *twin, kafka=SHORT_SESSION) as stage:
-        await stage.twin.program([{"fault": "silence-after"}])
-        expected = "accepted" if remembers else "unconfirmed"
-        calls = [call(number, start_time=f"{noon}T12:00:00") for number in range(20)]
-        await stage.publish(calls, expected)
-        first = await stage.run(flows={"Flow0000": {"security_id": ID_OLD}})
-        await stage.placed_calls(20)
-        await kill(first)
-        new: dict[str, dict[str, Any]] = {
-            "provider": {
-                "previous_security_ids": [ID_OLD] if remembers else [],
-                "number_format": "e164",
-                "time_zone": "UTC",
-                "correlation_key": "$flow.key.reference",
-                "timeout_seconds": 3,
-            },
-            "flows": {"Flow0000": {"security_id": ID_NEW}},
-        }
+        await killed_in_flight(stage, calls, "accepted")
         second = await stage.run("second", **new)
-        if remembers:
-            await until(lambda: arrived(stage, 2))
-            await kill(second)
-            second = await stage.run("third", **new)
-            await until(lambda: logged(second, "lane_owned"))
+        await until(lambda: arrived(stage, 2))
+        await kill(second)
+        third = await stage.run("third", **new)
+        await until(lambda: logged(third, "lane_owned"))
         await stage.twin.program([])
         await stage.settled()
-        assert log_lines(second, "lane_owned")[0]["recovered_batches"] == 1
+        assert log_lines(third, "lane_owned")[0]["recovered_batches"] == 1
         results = (await stage.results()).values()
-        assert {
-            (one["confirmation"], one["api-response-code"], one["attempts"]) for one in results
-        } == ({("checksum", 201, 3)} if remembers else set())
+        told = {(one["confirmation"], one["api-response-code"], one["attempts"]) for one in results}
+        assert told == {("checksum", 201, 3)}
         assert len({seen.sha256 for seen in await stage.twin.requests()}) == 1
+
+
+@pytest.mark.parametrize("gone", ["secret", "records"])
+async def test_a_batch_that_cannot_be_made_again_is_given_up_unsent(kafka: str, gone: str) -> None:
+    """Other bytes would be other calls: whoever was in it is looked up, never phoned twice."""
+    twin = ("--security-id", ID_OLD, "--security-id", ID_NEW)
+    async with scene(kafka, *twin, kafka=SHORT_SESSION) as stage:
+        await killed_in_flight(stage, [call(number) for number in range(20)], "unconfirmed")
+        if gone == "records":
+            await delete_records(kafka, stage.requests, 0, 10)
+        await stage.twin.program([])
+        secret = ID_NEW if gone == "secret" else ID_OLD
+        second = await stage.run("second", flows={"Flow0000": {"security_id": secret}})
+        await stage.settled()
+        assert log_lines(second, "lane_owned")[0]["recovered_batches"] == 1
+        assert len(await stage.twin.requests()) == 1
+        dead = await stage.dead_letters()
+        omitted = {at: "dispatch.value-omitted" in dict(each.headers) for at, each in dead.items()}
+        assert omitted == {at: gone == "records" and at < 10 for at in range(20)}
 
 
 async def arrived(stage: Scene, count: int) -> bool:

@@ -24,12 +24,14 @@ from service.demo.evidence import Outcomes, TwinPages, as_requests
 from service.demo.oracle import Published, Verification, verify
 from service.demo.processes import Process
 from service.demo.stage import Dispatcher, Stage
-from tests.support.kafka import Topic, create_topics, produce, read_all
-from tests.support.settings import SECURITY_ID
+from service.settings import Settings
+from tests.support.kafka import Names, Topic, create_topics, produce, read_all
+from tests.support.settings import SECURITY_ID, settings_for
 
 STATE_SECONDS_MAX = 60.0
 """For a state to be reached, on a machine that does other things too."""
 POLL_SECONDS = 0.1
+STOP_SECONDS_MAX = 20.0
 
 Sections = dict[str, dict[str, Any]]
 QUICK: Sections = {
@@ -162,6 +164,20 @@ class Scene:
         }
         sections = merged(mine, QUICK, self.config, more)
         return await command(self.stage.directory, arguments, sections)
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of clients that act on this scene's topics and group."""
+        mine = {"group_id": self.stage.names.prefix, "topics": self.stage.names.topics}
+        return settings_for(self.stage.bootstrap, Names(), kafka=mine)
+
+    async def run_and_stop(self, calls: Sequence[dict[str, Any]]) -> None:
+        """Let a first dispatcher place these calls, and stop it in order."""
+        await self.publish(calls)
+        dispatcher = await self.run()
+        await self.settled()
+        await dispatcher.process.stop(STOP_SECONDS_MAX)
+        assert dispatcher.process.exit_code == 0
 
     async def publish(
         self, events: Sequence[dict[str, Any]], expected: str = "accepted", **options: Any

@@ -88,7 +88,8 @@ def faults(settings: Settings, topics: Mapping[str, TopicFacts], lanes: int) -> 
         found += _checkpoints_faults(settings, topics[names.checkpoints])
     for name in (names.parked, names.overflow):
         if name in topics:
-            found += _kept_faults(name, topics[name], lanes)
+            migrate = " --migrate" if names.checkpoints in topics else ""
+            found += _kept_faults(name, topics[name], lanes, migrate)
     for name in (names.control, names.replays):
         if name in topics and topics[name].settings["cleanup.policy"] != "compact":
             found.append(f"topic {name} must be compacted only: set cleanup.policy=compact")
@@ -113,20 +114,17 @@ def _checkpoints_faults(settings: Settings, facts: TopicFacts) -> list[str]:
     return found
 
 
-def _kept_faults(name: str, facts: TopicFacts, lanes: int) -> list[str]:
+def _kept_faults(name: str, facts: TopicFacts, lanes: int, migrate: str) -> list[str]:
     found = [
         f"topic {name} must keep everything: set {setting}=-1"
         for setting in ("retention.ms", "retention.bytes")
         if facts.settings[setting] != "-1"
     ]
     if facts.partitions != lanes:
-        by_hand = (
-            f": finish it with `call-dispatcher topics create --lanes {lanes} --migrate`"
-            if facts.partitions < lanes
-            else ""
-        )
+        most = max(facts.partitions, lanes)
         found.append(
-            f"topic {name} needs one partition a lane, {lanes}, and has {facts.partitions}{by_hand}"
+            f"topic {name} needs one partition a lane, {lanes}, and has {facts.partitions}: run "
+            f"`call-dispatcher topics create --lanes {most}{migrate}`"
         )
     return found
 
