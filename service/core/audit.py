@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -19,6 +19,7 @@ from service.core.marks import (
     SAID,
     SEEN,
     STANDINGS,
+    Marks,
     Standing,
 )
 from service.core.open_work import OpenWork
@@ -73,8 +74,8 @@ class Stretch:
     end: int
     known_end: int
     """All requests there can be an outcome of lie below it."""
-    marks: bytearray
-    """One byte an offset: an mmap will do as well."""
+    marks: Marks
+    """One byte an offset."""
 
 
 @dataclass(slots=True)
@@ -91,26 +92,31 @@ class Found:
 class Audit:
     """One comparison."""
 
-    def __init__(self, topic: str, stretches: dict[int, Stretch], work: OpenWork) -> None:
+    def __init__(
+        self, topic: str, count: int, stretches: dict[int, Stretch], work: OpenWork
+    ) -> None:
         """Nothing is compared yet.
 
         Args:
             topic: the requests.
+            count: its partitions.
             stretches: what of it is audited, by partition.
             work: the open work of all lanes, as of after the ends of `stretches`.
         """
         self.topic = topic
         self.stretches = stretches
         self.elsewhere: Counter[str] = Counter()
-        """Outcomes of requests that are not audited: `older` or `later` ones."""
+        """Outcomes of requests that are not audited: `older` or `later`, or of `other`
+        partitions."""
         self.orphans = 0
         self.orphans_named: list[Place] = []
+        self._count = count
         self._work = work
 
     # What is told first
 
     def waits(self, source: Place, bit: int) -> None:
-        """An event is in an open batch (`BATCH`), or set aside (`PARKED`, `OVERFLOW`)."""
+        """An event is in an open batch or set aside: `bit` says which."""
         stretch = self.stretches.get(source[1]) if source[0] == self.topic else None
         if stretch is not None and stretch.first <= source[2] < stretch.end:
             stretch.marks[source[2] - stretch.first] |= bit
@@ -125,9 +131,15 @@ class Audit:
 
     def _outcome(self, source: Place, one_more: bytes) -> bool:
         topic, partition, offset = source
+        if topic != self.topic or not 0 <= partition < self._count or offset < 0:
+            self.orphan(source)
+            return False
         stretch = self.stretches.get(partition)
-        if stretch is None or topic != self.topic or not 0 <= offset < stretch.known_end:
-            self._orphan(source)
+        if stretch is None:
+            self.elsewhere["other"] += 1
+            return False
+        if offset >= stretch.known_end:
+            self.orphan(source)
             return False
         index = offset - stretch.first
         if index < 0:
@@ -139,7 +151,8 @@ class Audit:
         stretch.marks[index] = one_more[stretch.marks[index]]
         return True
 
-    def _orphan(self, source: Place) -> None:
+    def orphan(self, source: Place) -> None:
+        """An outcome is of nothing that was ever published."""
         self.orphans += 1
         if len(self.orphans_named) < NAMES_MAX:
             self.orphans_named.append(source)
@@ -147,7 +160,11 @@ class Audit:
     # Then the requests
 
     def judge(
-        self, partition: int, offsets_and_times: Iterator[tuple[int, int]], since_ms: int, into: Found
+        self,
+        partition: int,
+        offsets_and_times: Iterable[tuple[int, int]],
+        since_ms: int,
+        into: Found,
     ) -> list[Fate]:
         """The fates of records of one partition, in their order.
 
@@ -201,5 +218,3 @@ class Audit:
         if stretch is None or not stretch.first <= place[2] < stretch.end:
             return None
         return STANDINGS[stretch.marks[place[2] - stretch.first] & ~SEEN]
-
-

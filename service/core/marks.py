@@ -7,7 +7,9 @@ that the system may put on disk.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Protocol
+from mmap import mmap
+
+Marks = bytearray | mmap
 
 RESULT = 0b0000_0001
 """Added for each result, up to three."""
@@ -37,28 +39,10 @@ class Standing(StrEnum):
     """Nothing: the lane's ledger has to tell."""
 
 
-class Buffer(Protocol):
-    """Bytes that can be read and set, such as a bytearray or an mmap."""
-
-    def __getitem__(self, index: int, /) -> int:
-        """One byte."""
-        ...
-
-    def __setitem__(self, index: int, value: int, /) -> None:
-        """Set one byte."""
-        ...
-
-    def __len__(self) -> int:
-        """How many there are."""
-        ...
-
-
 def _one_more(unit: int) -> bytes:
     """For each mark the one with one more of `unit`, which never grows into the next bits."""
     mask = 3 * unit
-    return bytes(
-        mark if mark & mask == mask else mark + unit for mark in range(256)
-    )
+    return bytes(mark if mark & mask == mask else mark + unit for mark in range(256))
 
 
 ONE_MORE_RESULT = _one_more(RESULT)
