@@ -10,9 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from service.adapters.kafka.broker import KafkaBroker
 from service.adapters.kafka.scan import KafkaScan
 from service.audit import reading
+from service.audit.against import Called
 from service.audit.reading import Outcomes, Range, Stretches
 from service.audit.report import Fault, OfReplay, Open, Report, Stretched
 from service.audit.spill import Replayed, Sent
@@ -29,12 +32,20 @@ class Auditor:
     """Audits one range of requests."""
 
     def __init__(
-        self, scan: KafkaScan, broker: KafkaBroker, names: TopicsSettings, wanted: Range
+        self,
+        scan: KafkaScan,
+        broker: KafkaBroker,
+        names: TopicsSettings,
+        wanted: Range,
+        ledger: str | None = None,
     ) -> None:
+        """Nothing is read yet; `ledger` is that of the provider's twin (against.py)."""
         self._scan = scan
         self._broker = broker
         self._names = names
         self._wanted = wanted
+        self._ledger = ledger
+        self._called = None if ledger is None else Called()
         self._replayed = Replayed()
         self._replays: defaultdict[str, OfReplay] = defaultdict(OfReplay)
         self._ids: set[str] = set()
@@ -63,7 +74,7 @@ class Auditor:
         self._ids = await reading.replay_ids(scan, names.replays)
         topics = (names.results, names.dead_letters)
         tps = [(topic, each) for topic in topics for each in range(facts[topic].partitions)]
-        self._outcomes = Outcomes(scan, names, tps)
+        self._outcomes = Outcomes(scan, names, tps, self._called)
         await self._outcomes.read(self._audit, self._wanted.since_ms)
         retention_ms = {topic: int(facts[topic].settings["retention.ms"]) for topic in topics}
         found = await self._judge(retention_ms, now_ms)
@@ -72,12 +83,19 @@ class Auditor:
             # was written since was read: nothing is called lost before all has been looked at.
             await self._outcomes.read_more(self._audit)
             found = await self._judge(retention_ms, now_ms)
-        return await self._report(found, now_ms)
+        report = await self._report(found, now_ms)
+        if self._called is None or self._ledger is None:
+            return report
+        against = await self._called.compare(self._ledger)
+        kept = report.kept and not (against.called_too_often or against.not_called)
+        return msgspec.structs.replace(report, kept=kept, against=against)
 
     async def _judge(self, retention_ms: dict[str, int], now_ms: int) -> Found:
         self._since_ms = await self._outcomes.since_ms(retention_ms, now_ms)
         self._replayed.clear()
         self._replays.clear()
+        if self._called is not None:
+            self._called.forget_open()
         found, since_ms = Found(), self._since_ms or 0
         spans = self._stretches.spans
         async for (_, partition), records in self._scan.read("requests", spans):
@@ -85,6 +103,9 @@ class Auditor:
             fates = self._audit.judge(partition, offsets_and_times, since_ms, found)
             if self._ids:
                 self._replayed.add(self._replays_of(records, fates))
+            if self._called is not None:
+                judged = zip(records, fates, strict=True)
+                self._called.open(record for record, fate in judged if fate in OPEN)
         return found
 
     def _replays_of(self, records: Sequence[Any], fates: Sequence[Fate]) -> Iterator[Sent]:
@@ -193,6 +214,8 @@ class Auditor:
     def close(self) -> None:
         """Give the disk back."""
         self._replayed.close()
+        if self._called is not None:
+            self._called.close()
 
 
 def name(place: Place) -> str:

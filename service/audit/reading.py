@@ -15,6 +15,7 @@ import msgspec
 
 from service.adapters.kafka.broker import KafkaBroker
 from service.adapters.kafka.scan import KafkaScan, Span
+from service.audit.against import Called
 from service.audit.spill import marks
 from service.core.aside import read_back
 from service.core.audit import Audit, Stretch
@@ -157,7 +158,11 @@ class Outcomes:
     """Results and dead letters, read into an audit."""
 
     def __init__(
-        self, scan: KafkaScan, names: TopicsSettings, tps: Sequence[TopicPartition]
+        self,
+        scan: KafkaScan,
+        names: TopicsSettings,
+        tps: Sequence[TopicPartition],
+        called: Called | None = None,
     ) -> None:
         self.reasons: Counter[str] = Counter()
         """Dead letters of requests that are audited, by their reason."""
@@ -165,6 +170,7 @@ class Outcomes:
         self._scan = scan
         self._names = names
         self._tps = tps
+        self._called = called
         self._read: dict[TopicPartition, Span] = {}
 
     async def read(self, audit: Audit, since_ms: int | None) -> None:
@@ -193,8 +199,12 @@ class Outcomes:
         async for (topic, _), records in self._scan.read("results and dead letters", spans):
             if topic == self._names.results:
                 self._results(audit, records)
+                if self._called is not None:
+                    self._called.results(records)
             else:
                 self._dead_letters(audit, records)
+                if self._called is not None:
+                    self._called.dead_letters(records)
 
     def _results(self, audit: Audit, records: Iterable[Any]) -> None:
         for record in records:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ EXIT_BROKEN = 1
 @click.option(
     "--against",
     metavar="LEDGER",
-    help="Compare with the provider's twin too: its address, or a file of /twin/ledger/calls.",
+    help="Compare with the provider's twin too: its address, or the file of its --ledger.",
 )
 @click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
@@ -59,6 +60,8 @@ def audit(
     that was published, or retention took requests before they were read.
     """
     settings = load_settings(config_path)
+    if against is not None and (since, until, partition) != (None, None, None):
+        raise ConfigurationError("--against: compares all there is, so no range can be given")
     zone, now_ms = settings.provider.time_zone, int(time.time() * 1000)
     wanted = _range(
         moment_ms("--since", since, zone, now_ms),
@@ -99,8 +102,8 @@ async def _run(settings: Settings, wanted: Range, against: str | None, now_ms: i
     broker = KafkaBroker(settings, "call-dispatcher-audit")
     with ScanShown() as told:
         async with KafkaScan(broker.options, told) as scan:
-            auditor = Auditor(scan, broker, settings.kafka.topics, wanted)
-            return await auditor.run(now_ms)
+            with closing(Auditor(scan, broker, settings.kafka.topics, wanted, against)) as auditor:
+                return await auditor.run(now_ms)
 
 
 def _show_json(report: Report) -> None:
@@ -164,6 +167,9 @@ def _faults(report: Report) -> Sequence[tuple[str, ...]]:
         )
         for fault in faults
     ]
+    if report.against is not None:
+        rows += [("called too often", "-", each) for each in report.against.called_too_often_first]
+        rows += [("not called", "-", each) for each in report.against.not_called_first]
     rows += [
         (
             "gap",
