@@ -13,8 +13,8 @@ from urllib.parse import urljoin
 import aiohttp
 import msgspec
 
+from service.adapters.spill import database
 from service.audit.report import Against
-from service.audit.spill import database
 from service.core.audit import NAMES_MAX
 from service.core.identifiers import identifier_of
 from service.core.letters import source_of

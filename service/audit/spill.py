@@ -5,17 +5,14 @@ Knows nothing of what is kept.
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
 from mmap import mmap
 
+from service.adapters.spill import database
 from service.core.calls import Place
 from service.core.marks import Marks
 from service.core.origin import Origin
-
-PAGES_KIB = 16 * 1024
-"""Of each database in memory; the rest of it is on disk."""
 
 
 def marks(count: int) -> Marks:
@@ -29,13 +26,6 @@ def marks(count: int) -> Marks:
     with tempfile.TemporaryFile() as file:
         file.truncate(count)
         return mmap(file.fileno(), count)
-
-
-def database() -> sqlite3.Connection:
-    """An empty database on a file without a name, in the directory for temporary files."""
-    connection = sqlite3.connect("", isolation_level=None)
-    connection.execute(f"PRAGMA cache_size = -{PAGES_KIB}")
-    return connection
 
 
 Sent = tuple[Origin, bool]

@@ -57,9 +57,13 @@ class KafkaScan:
         )
 
     async def __aenter__(self) -> Self:
-        async with answered("connecting"):
-            await self._reader.start()
-            await self._asker.start()
+        try:
+            async with answered("connecting"):
+                await self._reader.start()
+                await self._asker.start()
+        except BaseException:
+            await self._stop()
+            raise
         return self
 
     async def __aexit__(
@@ -68,6 +72,9 @@ class KafkaScan:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
         await goodbye(self._reader.stop())
         await goodbye(self._asker.stop())
 
