@@ -120,7 +120,10 @@ def mask_of(settings: Settings, *, unmask: bool) -> Callable[[str], str]:
     from service.adapters.logs.configuration import secrets_of  # noqa: PLC0415 - quick --help
     from service.adapters.logs.redaction import Redactor  # noqa: PLC0415 - quick --help
 
-    return str if unmask else Redactor(secrets_of(settings)).text
+    if unmask:
+        return str
+    # Thousands of dead letters have the same few messages.
+    return functools.lru_cache(maxsize=4096)(Redactor(secrets_of(settings)).text)
 
 
 def unmask_option(command: Decorated) -> Decorated:

@@ -109,13 +109,13 @@ class Json(Printer):
 
     def print_row(self, row: Row) -> None:
         """As it comes."""
-        click.echo(self._before + msgspec.json.encode(row).decode(), nl=False)
+        sys.stdout.write(self._before + msgspec.json.encode(row).decode())
         self._before = ",\n"
 
     def print_counts(self, counts: Counts) -> None:
         """Closes the document."""
         if self._before != ",\n":
-            click.echo(self._before, nl=False)
+            sys.stdout.write(self._before)
         whole = {"total": counts.total, "counts": list(counts.kinds())}
         click.echo("\n], " + msgspec.json.encode(whole).decode()[1:])
 

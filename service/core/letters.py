@@ -16,6 +16,8 @@ from service.core.calls import Header, Place, Record
 from service.core.origin import Origin
 
 FIRST_HEADER = "__dlq.errors.topic"
+OMITTED = ("value", "headers", "key")
+"""What may not have fitted."""
 
 
 class Letter(msgspec.Struct, frozen=True, gc=False):
@@ -67,13 +69,11 @@ def own_headers(headers: Sequence[Header]) -> tuple[Sequence[Header], Sequence[H
 
 
 def source_of(headers: Sequence[Header]) -> tuple[Place, str] | None:
-    """The source and the reason alone, as fast as can be; None if it is no dead letter."""
-    for index in range(len(headers) - 1, -1, -1):
-        if headers[index][0] == FIRST_HEADER:
-            break
-    else:
-        return None
-    said = dict(headers[index:])
+    """The source and the reason alone; None if it is no dead letter."""
+    return _source(dict(own_headers(headers)[1]))
+
+
+def _source(said: dict[str, bytes]) -> tuple[Place, str] | None:
     try:
         place = (
             said[FIRST_HEADER].decode(),
@@ -88,39 +88,36 @@ def source_of(headers: Sequence[Header]) -> tuple[Place, str] | None:
 def letter_of(record: Record) -> Letter | None:
     """The dead letter that a record is; None if no dispatcher wrote it."""
     _, ours = own_headers(record.headers)
-    found = source_of(ours)
+    said = dict(ours)
+    found = _source(said)
     if found is None:
         return None
-    source, reason = found
-    said = {name: (content or b"").decode(errors="replace") for name, content in ours}
+
+    def text(name: str) -> str:
+        return said.get(name, b"").decode(errors="replace")
+
     return Letter(
         place=(record.topic, record.partition, record.offset),
         written_ms=record.timestamp,
-        source=source,
-        reason=reason,
-        code=said.get("dispatch.code", ""),
-        flow_id=said.get("dispatch.flow-id", ""),
-        batch_id=said.get("dispatch.batch-id", ""),
-        request_id=said.get("dispatch.request-id", ""),
-        attempts=_number(said.get("dispatch.attempts")) or 0,
-        message=said.get("__dlq.errors.message", ""),
-        first_failed_at=said.get("dispatch.first-failed-at", ""),
-        failed_at=said.get("dispatch.failed-at", ""),
-        published_at=said.get("dispatch.timestamp", ""),
-        payload_sha256=said.get("dispatch.payload-sha256", ""),
-        omitted=tuple(
-            what for what in ("value", "headers", "key") if f"dispatch.{what}-omitted" in said
-        ),
-        value_bytes=_number(said.get("dispatch.value-bytes")),
-        origin=_origin(ours, said),
+        source=found[0],
+        reason=found[1],
+        code=text("dispatch.code"),
+        flow_id=text("dispatch.flow-id"),
+        batch_id=text("dispatch.batch-id"),
+        request_id=text("dispatch.request-id"),
+        attempts=_number(text("dispatch.attempts")) or 0,
+        message=text("__dlq.errors.message"),
+        first_failed_at=text("dispatch.first-failed-at"),
+        failed_at=text("dispatch.failed-at"),
+        published_at=text("dispatch.timestamp"),
+        payload_sha256=text("dispatch.payload-sha256"),
+        omitted=tuple(what for what in OMITTED if f"dispatch.{what}-omitted" in said),
+        value_bytes=_number(text("dispatch.value-bytes")),
+        origin=origins.named_in(ours, (text(origins.REPLAY_ID),))
+        if origins.REPLAY_ID in said
+        else None,
     )
 
 
-def _origin(ours: Sequence[Header], said: dict[str, str]) -> Origin | None:
-    """The dispatcher has believed it, or it would not stand among its own headers."""
-    replay_id = said.get(origins.REPLAY_ID)
-    return None if replay_id is None else origins.named_in(ours, (replay_id,))
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
