@@ -17,24 +17,10 @@ from aiokafka.admin import RecordsToDelete
 from service.core.calls import Header
 from service.core.offsets import Ledger
 from service.core.origin import Origin
-from service.settings import Settings
-from tests.support.dispatcher import Sections, command
+from tests.support.dispatcher import command
 from tests.support.kafka import Names, admin_client, produce, producer
-from tests.support.past import Past, Turn, event
-from tests.support.settings import settings_for
-
-
-def sections_of(settings: Settings) -> Sections:
-    """The configuration of somebody with a shell, but for the secret."""
-    kafka = settings.kafka
-    return {
-        "kafka": {
-            "bootstrap_servers": kafka.bootstrap_servers,
-            "group_id": kafka.group_id,
-            "topics": kafka.topics.model_dump(),
-        },
-        "provider": {"url": settings.provider.url},
-    }
+from tests.support.past import Past, Turn, event, without_progress
+from tests.support.settings import sections_of, settings_for
 
 
 class Auditing:
@@ -47,12 +33,13 @@ class Auditing:
     async def __call__(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         """Exit code and report."""
         code, said = await self.text(*arguments, "--output", "json")
-        return code, json.loads(said[said.index("{") :])
+        return code, json.loads(said)
 
     async def text(self, *arguments: str) -> tuple[int, str]:
         """Exit code and all that was printed."""
         sections = sections_of(self.past.settings)
-        return await command(self._directory, ("audit", *arguments), sections)
+        code, said = await command(self._directory, ("audit", *arguments), sections)
+        return code, without_progress(said)
 
     def source(self, offset: int) -> str:
         """How a report names a request."""

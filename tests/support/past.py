@@ -6,6 +6,7 @@ Knows nothing of how a dispatcher decides: the test says what happened, right or
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,12 @@ FLOW = "AbCd1234"
 RECIPE = Recipe(1, "1.0", False, "digits", "Asia/Kolkata", None, None)  # noqa: FBT003 - as stored
 BATCH = "00ff00ff00ff00ff"
 BYTES_MAX = 1_000_000
+_PROGRESS = re.compile(r"^.*: [\d,]+ of [\d,]+ offsets\n", re.MULTILINE)
+
+
+def without_progress(said: str) -> str:
+    """What a command printed, without how far it had come: a slow machine sees more of that."""
+    return _PROGRESS.sub("", said)
 
 
 def event(number: int, **more: object) -> bytes:
