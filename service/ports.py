@@ -182,8 +182,8 @@ class Broker(Protocol):
         """A new producer with the lane's transactional id, not started."""
         ...
 
-    def reader(self) -> Reader:
-        """A new reader, not started."""
+    def reader(self, *, sparse: bool = False) -> Reader:
+        """A new reader, not started; `sparse` for one partition in which little happens."""
         ...
 
 

@@ -84,9 +84,9 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     """Random name of the process run that wrote it."""
     turn: int
     lease_seconds: float
-    """How long after a turn's begin its owner may still send."""
+    """How long after this turn's begin its owner, or an earlier one, may still send."""
     timeout_seconds: float
-    """How long a POST of its owner may be under way."""
+    """How long a POST of its owner, or an earlier one, may be under way."""
     released: bool
     """Written last by a drained owner, with no POST under way."""
     partitions: list[PartitionState]

@@ -115,6 +115,10 @@ class Holds:
         """Whether new sends of the flow are stopped."""
         return bool(self._states) and bool(self._of(flow_id, account))
 
+    def stopped(self, flow_id: str, account: str) -> bool:
+        """Whether somebody, not an answer, has stopped the flow: not even a canary goes."""
+        return bool(self._states) and any(state.by for state in self._of(flow_id, account))
+
     def flow(self, flow_id: str) -> HoldState | None:
         """The hold of this very flow, if there is one."""
         return self._states.get(("flow", flow_id))

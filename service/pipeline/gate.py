@@ -7,6 +7,7 @@ has changed for its flow: a hold began, its calling hours are over, an operator 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 
 import msgspec
@@ -23,6 +24,8 @@ from service.pipeline.flows import Flows
 from service.pipeline.state import LaneState
 from service.ports import Clock
 
+CALLS_AT_ONCE = 2_000
+"""Some 20 ms of work, so that answers and heartbeats are not kept waiting."""
 LOOK_SECONDS_MAX = 3600.0
 """A parked call is looked at this often at least."""
 
@@ -34,6 +37,7 @@ class Gate:
         self._state = state
         self._flows = flows
         self._clock = clock
+        self._pending: deque[Call] = deque()
 
     def admit(self, call: Call, now: float) -> None:
         """One call that may never have been at the gate before; `now` is the loop's time."""
@@ -98,9 +102,20 @@ class Gate:
 
     def again(self, flow_id: str) -> None:
         """Something has changed for the flow: ask anew for all its calls that wait for a batch."""
-        now = asyncio.get_running_loop().time()
-        for call in self._state.batcher.withdraw(flow_id):
-            self.admit(call, now)
+        self._pending.extend(self._state.batcher.withdraw(flow_id))
+        self.work()
+
+    def work(self) -> bool:
+        """Admit some of the calls that wait before the gate; True while it is worth to go on.
+
+        A flow may have a whole window of calls, and a turn must stay small enough to commit.
+        """
+        now, outbox = asyncio.get_running_loop().time(), self._state.outbox
+        for _ in range(min(CALLS_AT_ONCE, len(self._pending))):
+            if outbox.full:
+                return False
+            self.admit(self._pending.popleft(), now)
+        return bool(self._pending)
 
     def give_back(self, calls: Iterable[Call]) -> None:
         """Calls of a batch that was sealed and never sent, and is no more."""

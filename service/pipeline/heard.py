@@ -20,9 +20,9 @@ class Heard:
     def __init__(self) -> None:
         self._of: OrderedDict[tuple[str, int], list[Attempt]] = OrderedDict()
 
-    def note(self, batch_id: str, mint: int, attempt: Attempt) -> None:
+    def note(self, batch_id: str, mint: int, attempt: Attempt | None) -> None:
         """An attempt ended so; one that nothing was heard of needs no memory."""
-        if attempt.end is End.UNANSWERED:
+        if attempt is None or attempt.end is End.UNANSWERED:
             return
         self._of.setdefault((batch_id, mint), []).append(attempt)
         self._of.move_to_end((batch_id, mint))

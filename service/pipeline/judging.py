@@ -6,7 +6,22 @@ Knows nothing of what follows from it (settling.py).
 from __future__ import annotations
 
 from service.core.facts import RequestEnded
-from service.core.verdicts import Answer, History, NotSent, Request, Response, Verdict, judge
+from service.core.times import day_of
+from service.core.verdicts import (
+    Accepted,
+    Answer,
+    Attempt,
+    End,
+    History,
+    NotSent,
+    Refused,
+    Request,
+    Response,
+    RetrySame,
+    Shift,
+    Verdict,
+    judge,
+)
 from service.pipeline.batch import Batch
 from service.pipeline.flows import Flows
 from service.settings import Settings
@@ -51,3 +66,15 @@ def fact_of(batch: Batch, answer: Answer, verdict: Verdict, seconds: float) -> R
         seconds,
         verdict.message,
     )
+
+
+def attempt_of(verdict: Verdict, wall: float) -> Attempt | None:
+    """What must be remembered of an answer, should its turn never commit; None if nothing."""
+    match verdict:
+        case RetrySame() | Refused() | Shift():
+            return verdict.attempt
+        case Accepted():
+            return None
+        case _:
+            # Whatever a 201 says afterwards, it is no proof that every call was taken.
+            return Attempt(End.DOUBTFUL, verdict.code, day_of(wall))

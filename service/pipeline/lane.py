@@ -77,7 +77,7 @@ class Lane:
             TopicsError, CheckpointUnreadable: it must not run; the text names the way out.
         """
         world = self._world
-        reader = self._reader()
+        reader = self._reader(sparse=False)
         self._tell("taking")
         try:
             taken = await take_over(
@@ -174,19 +174,19 @@ class Lane:
         owns = partial(world.broker.owns, self.lane)
         return Sharing(state, world.window, world.clock, owns, lease)
 
-    def _reader(self) -> Reader:
-        reader = self._world.broker.reader()
+    def _reader(self, *, sparse: bool = True) -> Reader:
+        reader = self._world.broker.reader(sparse=sparse)
         self._readers.append(reader)
         return reader
 
     async def _first_turn(self, taken: Taken, loops: Loops) -> float:
         """Step 3: make the takeover durable; returns when (CLOCK_BOOTTIME) a send may start."""
         predecessor = taken.predecessor
+        send_after = taken.fenced_at
+        if predecessor is not None and not predecessor.released:
+            send_after += predecessor.lease_seconds
+            loops.turns.inherit(send_after, send_after + predecessor.timeout_seconds)
         stamp = await loops.turns.commit()
-        if predecessor is None or predecessor.released:
-            send_after = taken.fenced_at
-        else:
-            send_after = taken.fenced_at + predecessor.lease_seconds
         quiet_seconds = self._quiet_seconds(taken, send_after)
         loops.quiet_at = asyncio.get_running_loop().time() + quiet_seconds
         count_what_was_sent(taken, stamp, quiet_seconds)

@@ -53,7 +53,7 @@ class Loops:
             world: what the process has.
             window: the limit as this lane sees it.
             reader: reads the requests, and stands at their positions.
-            new_reader: makes one more.
+            new_reader: makes one more, for one partition.
             spawn: starts a task that ends with the lane.
         """
         self.quiet_at = 0.0

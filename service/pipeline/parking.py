@@ -71,6 +71,10 @@ class Parking:
             # Sealed batches are read again whatever the window: they were held before, too.
             await self._read(FETCH_RECORDS_MAX)
             return
+        if self._gate.work():
+            self._changed()
+            await asyncio.sleep(0)
+            return
         self._end_exhausted()
         await self._shelf.delete()
         wait = self._next_round_in()
@@ -104,18 +108,21 @@ class Parking:
         self._began = loop.time()
         state.parked.look_ms = float("inf")
         left, empty = state.parked.unread, 0
-        while left > 0 and empty < EMPTY_FETCHES_MAX:
-            room = self._room()
-            if room <= 0:
-                await self.bell.wait(FETCH_SECONDS)
-                continue
-            count = await self._read(min(room, left, FETCH_RECORDS_MAX))
-            left -= count
-            empty = 0 if count else empty + 1
-            await asyncio.sleep(0)
-        if left > 0:
-            state.parked.look_ms = state.now_ms()
-        self._ended = loop.time()
+        try:
+            while left > 0 and empty < EMPTY_FETCHES_MAX:
+                room = self._room()
+                if room <= 0:
+                    await self.bell.wait(FETCH_SECONDS)
+                    continue
+                count = await self._read(min(room, left, FETCH_RECORDS_MAX))
+                left -= count
+                empty = 0 if count else empty + 1
+                await asyncio.sleep(0)
+        finally:
+            # A round that was broken off (Kafka was away) is made again, too.
+            if left > 0:
+                state.parked.look_ms = state.now_ms()
+            self._ended = loop.time()
 
     def _room(self) -> int:
         state, events = self._state, self._state.settings.events

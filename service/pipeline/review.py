@@ -57,6 +57,16 @@ class Review:
         """Just before a send: True if the batch must not go, and is gone from those that wait."""
         return self._stopped(batch) or self._overdue(batch) or self._out_of_hours(batch)
 
+    def may_begin(self, batch: Batch) -> bool:
+        """Just before the first byte: False if an operator has stopped it while it connected."""
+        state = self._state
+        if state.holds.stopped(batch.flow_id, batch.account):
+            return False
+        return not (
+            state.cancels
+            and any(state.cancels.of(call.flow_id, call.record) for call in batch.calls)
+        )
+
     # Operators and holds
 
     def _stopped(self, batch: Batch) -> bool:

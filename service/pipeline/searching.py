@@ -143,4 +143,5 @@ class Search:
         parts = self._sealer.cut(batch, 1, search=batch.saved.search, stage=Stage.REFUSED)
         self._set_stage(parts[0], Stage.PROBE)
         for part in parts:
+            part.saved = msgspec.structs.replace(part.saved, refused_code=batch.saved.refused_code)
             self._requeue(part)

@@ -208,7 +208,9 @@ class Sender:
         started = loop.time()
         answer: Answer = NotSent("cancelled")
         try:
-            answer = await self._provider.post(batch.body, turns.leased)
+            answer = await self._provider.post(
+                batch.body, lambda: turns.leased() and self._review.may_begin(batch)
+            )
         finally:
             self._window.end(grant)
             self._permits.landed(batch)

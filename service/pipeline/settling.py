@@ -34,7 +34,7 @@ from service.pipeline.batch import Batch
 from service.pipeline.endings import with_history
 from service.pipeline.flows import Flows
 from service.pipeline.heard import Heard
-from service.pipeline.judging import fact_of, verdict_on
+from service.pipeline.judging import attempt_of, fact_of, verdict_on
 from service.pipeline.pacing import Pacing
 from service.pipeline.sealing import Sealer
 from service.pipeline.searching import Search
@@ -88,13 +88,13 @@ class Settler:
 
     def settle(self, batch: Batch, answer: Answer, seconds: float) -> None:
         """One attempt has come to its end, `seconds` after it began."""
-        verdict = verdict_on(
-            batch, answer, seconds, self._flows, self._settings, self._clock.wall()
-        )
+        wall = self._clock.wall()
+        verdict = verdict_on(batch, answer, seconds, self._flows, self._settings, wall)
         self._state.observer.tell(fact_of(batch, answer, verdict, seconds))
         if not isinstance(answer, NotSent):
             self._pacing.reached()
             self._sender.answered()
+        self._heard.note(batch.id, batch.saved.mint, attempt_of(verdict, wall))
         self._apply(batch, verdict)
         if verdict.code in TAKES_CALLS or isinstance(verdict, Accepted | Fates):
             self._search.passed(batch)
@@ -285,7 +285,6 @@ class Settler:
         self._requeue(batch, wait)
 
     def _note(self, batch: Batch, attempt: Attempt, *, counts: bool) -> None:
-        self._heard.note(batch.id, batch.saved.mint, attempt)
         batch.note(attempt, self._state.now_ms(), counts=counts)
 
     def _requeue(self, batch: Batch, wait_seconds: float) -> None:

@@ -82,15 +82,16 @@ class Shelf:
             CheckpointUnreadable: somebody else writes this topic.
         """
         self._arrivals.skip_what_is_done(self._reader, [self.tp])
-        before = self.counts.waiting
         try:
             found = await self._reader.fetch([self.tp], records_max, wait_seconds)
         except RecordsGone:
             await self._arrivals.look_where_logs_begin(self._reader, [self.tp])
-            return (), max(0, before - self.counts.waiting)
+            return (), 0
         records = found.get(self.tp, ())
         if not records:
             return (), 0
+        # Counted from here to there only: while a fetch waits, calls of this shelf may end.
+        before = self.counts.waiting
         todo = self._arrivals.take(self.tp, records, self._reader.known_end(self.tp))
         gone = max(0, before - self.counts.waiting)
         held = self.counts.held

@@ -283,7 +283,13 @@ class LaneState:
         return taken
 
     def checkpoint(
-        self, owner: str, lease_seconds: float, now: float, *, released: bool
+        self,
+        owner: str,
+        lease_seconds: float,
+        timeout_seconds: float,
+        now: float,
+        *,
+        released: bool,
     ) -> Checkpoint:
         """The state as of now, consistent with the outbox that was just taken."""
         return Checkpoint(
@@ -293,7 +299,7 @@ class LaneState:
             owner,
             self.turn,
             lease_seconds,
-            self.settings.provider.timeout_seconds,
+            timeout_seconds,
             released,
             [ledger.state() for ledger in self.ledgers.values()],
             [batch.saved for batch in self.open.values()],

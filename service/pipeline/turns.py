@@ -72,6 +72,7 @@ class Turns:
         self._hooks = hooks
         self._lease = lease_seconds(state.settings.kafka.session_timeout_seconds)
         self._began = float("-inf")
+        self._others_send_until = self._others_arrive_until = float("-inf")
         self._fresh = asyncio.Condition()
         self._stopping = False
         self._last = last
@@ -116,7 +117,7 @@ class Turns:
         started = loop.time()
         state.turn += 1
         outbox = state.take_outbox()
-        saved = state.checkpoint(self._owner, self._lease, started, released=released)
+        saved = state.checkpoint(self._owner, *self._bounds(), started, released=released)
         offsets = state.positions()
         changed = {tp: at for tp, at in offsets.items() if self._offsets.get(tp) != at}
         outgoing = Outgoing(outbox.writes, changed, state.lane, checkpoints.encode(saved))
@@ -134,6 +135,19 @@ class Turns:
         async with self._fresh:
             self._fresh.notify_all()
         return stamp
+
+    def inherit(self, send_until: float, arrive_until: float) -> None:
+        """Earlier owners may send, and their requests arrive, until then (CLOCK_BOOTTIME)."""
+        self._others_send_until, self._others_arrive_until = send_until, arrive_until
+
+    def _bounds(self) -> tuple[float, float]:
+        """Lease and time limit for a successor, who must wait for earlier owners too."""
+        now = self._clock.boot()
+        timeout = self._state.settings.provider.timeout_seconds
+        return (
+            max(self._lease, self._others_send_until - now),
+            max(timeout, self._others_arrive_until - now),
+        )
 
     def _tell(self, outbox: Outbox, outgoing: Outgoing, seconds: float) -> None:
         state = self._state

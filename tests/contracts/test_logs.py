@@ -24,6 +24,7 @@ from service.core.facts import (
     LimiterWaited,
     RequestEnded,
     RetryPlanned,
+    StandingChanged,
     Trouble,
     TurnCommitted,
 )
@@ -106,6 +107,8 @@ def _logging_as_it_was() -> Iterator[None]:
         (LaneChanged(0, "fenced", "a successor started"), "warning", "lane_fenced"),
         (EventsLost(("calls.requests", 0), 10, 15), "error", "events_lost"),
         (Trouble("commit", "the broker is away"), "warning", "trouble"),
+        (StandingChanged(0, "shared"), "info", "limit_standing"),
+        (StandingChanged(0, "silent"), "warning", "limit_standing"),
     ],
 )
 def test_a_fact_is_one_line_with_one_event_name(fact: Fact, level: str, event: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -254,6 +255,18 @@ def test_state_is_that_of_the_scrape() -> None:
     status = status_of()
     assert scraped.value("lane_owned", lane="0") == 0
     assert scraped.value("limit_calls_per_minute") == 0
+
+
+def test_how_long_a_backlog_lasts_is_that_of_the_slowest_lane() -> None:
+    """An alert would be quiet while the one lane that stands still has calls that wait."""
+    scraped, lanes = Scraped(), [lane_of(minutes_until_drained=0.5), lane_of(1, standing="shared")]
+    scraped.metrics.observe(lambda: status_of(*lanes))
+    assert math.isnan(scraped.value("until_drained_seconds"))
+    lanes[1] = lane_of(1, standing="silent", minutes_until_drained=2.0)
+    assert scraped.value("until_drained_seconds") == 120
+    assert scraped.value("limit_standing", standing="silent") == 1
+    assert scraped.value("limit_standing", standing="lane") == 1
+    assert scraped.value("limit_standing", standing="shared") == 0
 
 
 def test_only_partitions_of_the_requests_topic_count_as_lag() -> None:

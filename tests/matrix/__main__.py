@@ -20,7 +20,7 @@ from tests.matrix.play import Wrong, play
 
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option("--jobs", default=3, show_default=True, type=click.IntRange(1), help="At once.")
+@click.option("--jobs", default=5, show_default=True, type=click.IntRange(1), help="At once.")
 @click.option("--list", "listed", is_flag=True, help="Name the cases, and play none.")
 def main(names: tuple[str, ...], jobs: int, *, listed: bool) -> None:
     """Play every case, or those whose names PROFILE/FAULT/HISTORY fit, such as */code-301/lost.

@@ -53,6 +53,8 @@ class Arena:
     config: Sections
     published: dict[tuple[int, int], tuple[Case, str]] = field(default_factory=dict)
     """By partition and offset."""
+    patience_seconds: float = 0.0
+    """So long nothing may change before what is still wrong is taken for wrong."""
     _started: int = 0
 
     async def start(self, url: str | None = None, **more: dict[str, Any]) -> Dispatcher:

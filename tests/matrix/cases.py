@@ -16,7 +16,7 @@ from tests.matrix import table_apart, table_calls, table_codes, table_wire
 from tests.matrix.words import CALLS, HISTORIES, Fault, History, Profile, Row
 from tests.support.settings import SECURITY_ID
 
-Group = Literal["together", "pauses", "unreachable"]
+Group = Literal["together", "pauses", "unreachable", "distrust"]
 """Cases of one group share a dispatcher and a broker."""
 
 PROFILES: tuple[Profile, ...] = get_args(Profile)
@@ -24,6 +24,7 @@ ROWS: dict[Group, Sequence[Row]] = {
     "together": (*table_codes.ROWS, *table_calls.ROWS, *table_wire.ROWS),
     "pauses": table_apart.PAUSES,
     "unreachable": table_apart.UNREACHABLE,
+    "distrust": table_apart.DISTRUST,
 }
 
 

@@ -26,8 +26,7 @@ from tests.support.dispatcher import kill, log_lines, until
 
 LOOK_SECONDS = 3.0
 PATIENCE_SECONDS = 50.0
-"""So long nothing may change before what is still wrong is taken for wrong. The third canary of a
-hold comes 20 s after the second, and machines are slow."""
+"""The third canary of a hold comes 20 s after the second, and machines are slow."""
 UNREACHABLE_SECONDS = 6.0
 FIRST_ATTEMPT_SECONDS_MAX = 10.0
 """Time for all first attempts to be under way at once; a successor waits for as long."""
@@ -54,10 +53,14 @@ class Wrong:
         )
 
 
-async def play(kafka: str, cases: Sequence[Case]) -> list[Wrong]:
+async def play(
+    kafka: str, cases: Sequence[Case], patience_seconds: float = PATIENCE_SECONDS
+) -> list[Wrong]:
     """Play cases of one profile and group on the broker `kafka`."""
     group, profile = cases[0].group, cases[0].profile
-    async with arena(kafka, profile, cases) as stage:
+    config = {"provider": {"checksum_confirms": group != "distrust"}}
+    async with arena(kafka, profile, cases, **config) as stage:
+        stage.patience_seconds = patience_seconds
         return await (unreachable if group == "unreachable" else together)(stage, cases)
 
 
@@ -166,7 +169,7 @@ async def _watch(
         }
         if len(wrong) != before:
             before, changed = len(wrong), loop.time()
-        if not wrong or loop.time() - changed > PATIENCE_SECONDS:
+        if not wrong or loop.time() - changed > stage.patience_seconds:
             return wrong
         await asyncio.sleep(LOOK_SECONDS)
 

@@ -1,7 +1,7 @@
-"""What provider-api.md demands of what stops the whole dispatcher: 429, and no connection.
+"""What provider-api.md demands of what concerns the whole dispatcher, and so is played apart.
 
-Written by hand from that page; these cases are played apart from the others, which they would
-slow down. Knows nothing of how a verdict is reached.
+That is 429, no connection, and `checksum_confirms: false`. Written by hand from that page. Knows
+nothing of how a verdict is reached.
 """
 
 from __future__ import annotations
@@ -98,3 +98,44 @@ UNREACHABLE = (
     ),
 )
 """The provider cannot be reached in these three ways, one after the other."""
+
+DISTRUST = (
+    Row(
+        page="checksum_confirms false: a 201 after attempts that had no answer tells nothing",
+        faults=(Fault("201-distrusted", (Rule("code-201"),), 201),),
+        first="duplicate 201",
+        lost="unconfirmed 201",
+        kept="unconfirmed 201",
+        failed="unconfirmed 201",
+        reminted="unconfirmed 201",
+        taken_lost="unconfirmed 201",
+        taken_kept="unconfirmed 201",
+    ),
+    Row(
+        page="checksum_confirms false: what was placed while its answer was lost",
+        faults=(
+            Fault("cut-distrusted", (Rule("cut-after", times=1),)),
+            Fault("silence-distrusted", (Rule("silence-after", times=1),)),
+            Fault("503-distrusted", (Rule("http-503-after", times=1),)),
+        ),
+        first="unconfirmed 201",
+        lost="unconfirmed 201",
+        kept="unconfirmed 201",
+        failed="unconfirmed 201",
+        reminted="unconfirmed 201",
+        taken_lost="unconfirmed 201",
+        taken_kept="unconfirmed 201",
+    ),
+    Row(
+        page="checksum_confirms false: all else is as it was",
+        faults=(Fault("well-distrusted"),),
+        first="accepted",
+        lost="accepted",
+        kept="unconfirmed 201",
+        failed="accepted",
+        reminted="accepted",
+        taken_lost="accepted",
+        taken_kept="unconfirmed 201",
+    ),
+)
+"""For a provider that is known to record checksums of requests that it then loses."""

@@ -58,13 +58,13 @@ OWNERS = (
     Mutation(
         "the lease is not asked before the first byte",
         "pipeline/sender.py",
-        "self._provider.post(batch.body, turns.leased)",
-        "self._provider.post(batch.body, lambda: True)",
+        "batch.body, lambda: turns.leased() and self._review.may_begin(batch)",
+        "batch.body, lambda: True",
     ),
     Mutation(
         "a successor does not wait for the lease",
         "pipeline/lane.py",
-        "send_after = taken.fenced_at + predecessor.lease_seconds\n",
+        "send_after += predecessor.lease_seconds\n",
         "send_after = taken.fenced_at\n",
     ),
     Mutation(

@@ -14,8 +14,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.simulation.runs import run_seeds
-from tests.simulation.world import Report, simulate
+from tests.simulation.report import Report
+from tests.simulation.runs import run_seeds, simulate
 
 FAILURES_SHOWN_MAX = 20
 VIOLATIONS_SHOWN_MAX = 3

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable
 
 from service.core.checkpoint import Checkpoint, OpenBatch
@@ -23,13 +24,10 @@ TAKEN = {200, 201, 202, 209}
 class Bodies:
     """The bodies of one world."""
 
-    def __init__(
-        self, lanes: int, wrong: Callable[[str], None], *, alike: bool, half_written: bool
-    ) -> None:
+    def __init__(self, wrong: Callable[[str], None], *, alike: bool, half_written: bool) -> None:
         """Nothing has left yet.
 
         Args:
-            lanes: how many there are.
             wrong: told of each violation.
             alike: whether different batches may have the same bytes: case (f).
             half_written: whether stopped processes finish what they had begun: case (g).
@@ -44,7 +42,7 @@ class Bodies:
         self._left: dict[bytes, Mint] = {}
         self._heard: dict[tuple[str, bytes], int] = {}
         """By process and body: a code that was heard and does not say that it was taken."""
-        self._owners: list[list[str]] = [[] for _ in range(lanes)]
+        self._owners: defaultdict[int, list[str]] = defaultdict(list)
         """Who committed in each lane, in this order."""
         self._sender: dict[int, int] = {}
         """The place among its owners of the last that sent for a lane."""

@@ -20,6 +20,8 @@ from tests.simulation.link import CALL_SECONDS, Link, give
 
 METADATA_SECONDS = 30.0
 """How late a partition that was added may be noticed."""
+FETCH_FAILED_SHARE = 0.3
+"""Of fetches that cannot reach the broker; the others just find nothing, as in aiokafka."""
 BUSY_SECONDS = 0.02
 """aiokafka's wait while an earlier transaction is still ending."""
 
@@ -62,7 +64,7 @@ class SimBroker:
 
     async def delete_records(self, partition: TopicPartition, before: int) -> None:
         """See `Broker.delete_records`."""
-        await self._ask(lambda: self._kafka.logs[partition].delete_before(before))
+        await self._ask(lambda: self._kafka.delete_records(partition, before))
 
     async def owns(self, lane: int) -> bool:
         """See `Broker.owns`."""
@@ -71,9 +73,11 @@ class SimBroker:
 
     def writer(self, lane: int) -> SimWriter:
         """See `Broker.writer`."""
-        return SimWriter(self._kafka, self._link, self._settings, lane)
+        kafka = self._settings.kafka
+        producer = f"{kafka.group_id}.{kafka.topics.checkpoints}.{lane}"
+        return SimWriter(self._kafka, self._link, self._settings, producer)
 
-    def reader(self) -> SimReader:
+    def reader(self, *, sparse: bool = False) -> SimReader:  # noqa: ARG002 - costs nothing here
         """See `Broker.reader`."""
         return SimReader(self._kafka, self._link)
 
@@ -84,14 +88,13 @@ class SimBroker:
 
 
 class SimWriter:
-    """`Writer` of one lane."""
+    """`Writer` with one transactional id."""
 
-    def __init__(self, kafka: SimKafka, link: Link, settings: Settings, lane: int) -> None:
-        names = settings.kafka.topics
+    def __init__(self, kafka: SimKafka, link: Link, settings: Settings, producer: str) -> None:
         self._kafka = kafka
         self._link = link
-        self._id = f"{settings.kafka.group_id}.{names.checkpoints}.{lane}"
-        self._checkpoints = names.checkpoints
+        self._id = producer
+        self._checkpoints = settings.kafka.topics.checkpoints
         self._epoch: int | None = None
         self._turn = 0
 
@@ -209,7 +212,11 @@ class SimReader:
         deadline = loop.time() + wait_seconds
         while True:
             found = self._read(wanted, records_max) if self._link.open else {}
-            if found or loop.time() >= deadline:
+            if found:
+                return found
+            if loop.time() >= deadline:
+                if not self._link.open and self._link.rng.random() < FETCH_FAILED_SHARE:
+                    raise BrokerUnavailable("Kafka did not answer")
                 return found
             news = loop.create_future()
             for tp in wanted:

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.migrations import Migration
 from tests.simulation.operators import Operators
 from tests.simulation.plan import reconfigured
 
@@ -20,6 +21,8 @@ STEPS_TO_CRASH_MAX = 80
 """A crash comes up to so many callbacks after its time, so at any await."""
 STORM_SECONDS = 4.0
 """Between the crashes of a storm."""
+OWNERS_SHARE = 0.7
+"""Of faults of processes, those that befall one that has lanes, if there is one."""
 COMMIT_SECONDS_MAX = 15.0
 """After this a client gives up a commit that is not answered."""
 
@@ -57,6 +60,9 @@ class Faults:
             "down": (3, self._down),
             "retention": (3, self._retention),
             "grow": (1, self._grow),
+            "migrate": (1, self._migrate),
+            "deleted": (1, self._delete_checkpoints),
+            "recreated": (1, self._recreate_requests),
         }
         for kind, (most, act) in often.items():
             times = [rng.random() * plan.fault_seconds for _ in range(rng.randint(1, most))]
@@ -69,10 +75,22 @@ class Faults:
         if not self._world.calm:
             act(*args)
 
+    def _owners(self) -> list[Slot]:
+        """Places of processes that have lanes."""
+        return [
+            slot
+            for slot in self._world.slots
+            if slot.process and slot.process.replica and slot.process.replica.lanes
+        ]
+
+    def _some(self, rng: random.Random) -> Slot:
+        """A place, rather of a process that has lanes than of another."""
+        return rng.choice((rng.random() < OWNERS_SHARE and self._owners()) or self._world.slots)
+
     # Processes
 
     def _crash(self, rng: random.Random) -> None:
-        self._crash_one(rng.choice(self._world.slots), rng)
+        self._crash_one(self._some(rng), rng)
 
     def _crash_one(self, slot: Slot, rng: random.Random) -> None:
         def arm(process: Process) -> None:
@@ -97,7 +115,7 @@ class Faults:
         self._halt(rng, sleeps=True)
 
     def _halt(self, rng: random.Random, *, sleeps: bool) -> None:
-        world, slot = self._world, rng.choice(self._world.slots)
+        world, slot = self._world, self._some(rng)
 
         def halt(process: Process) -> None:
             node = process.node
@@ -136,11 +154,11 @@ class Faults:
                 )
 
     def _restart(self, rng: random.Random) -> None:
-        self._world.stop(rng.choice(self._world.slots))
+        self._world.stop(self._some(rng))
 
     def _reconfigure(self, rng: random.Random) -> None:
         world = self._world
-        slot = rng.choice(world.slots)
+        slot = self._some(rng)
         slot.settings = reconfigured(world.plan.settings, rng)
         if rng.random() < 0.5:
             world.stop(slot)
@@ -170,7 +188,7 @@ class Faults:
     def _partition(self, rng: random.Random) -> None:
         """A process cannot reach Kafka, though the provider it can."""
         seconds = self._session_seconds * rng.choice((0.5, 1.5, 4.0)) * rng.random()
-        self._cut_off(rng.choice(self._world.slots), seconds)
+        self._cut_off(self._some(rng), seconds)
 
     def _cut_off(self, slot: Slot, seconds: float) -> None:
         def cut(process: Process) -> None:
@@ -181,15 +199,27 @@ class Faults:
         self._world.in_process(slot, cut)
 
     def _deaf(self, rng: random.Random) -> None:
-        """A process's heartbeats fail while its commits work."""
+        """A process's heartbeats fail while its commits work; perhaps only until it is replaced."""
         seconds = self._session_seconds * rng.uniform(0.8, 3.0)
+        slot, then_cut_off = self._some(rng), rng.random() < 0.5
 
-        def cut(process: Process) -> None:
+        def deafen(process: Process) -> None:
             self._world.note(process.node.name, f"has no heartbeats for {seconds:.3f} s")
             process.link.heartbeats_up = False
             self._world.loop.after(seconds, lambda: setattr(process.link, "heartbeats_up", True))
+            if then_cut_off and process.replica is not None:
+                self._cut_off_when_replaced(slot, process, list(process.replica.lanes))
 
-        self._world.in_process(rng.choice(self._world.slots), cut)
+        self._world.in_process(slot, deafen)
+
+    def _cut_off_when_replaced(self, slot: Slot, process: Process, lanes: list[int]) -> None:
+        owners = {self._world.kafka.group.owner_of(lane) for lane in lanes}
+        if slot.process is not process or process.link.heartbeats_up or self._world.calm:
+            return
+        if owners - {process.node.name, None}:
+            self._cut_off(slot, self._session_seconds * self._rng.uniform(1.0, 4.0))
+        else:
+            self._world.loop.after(0.01, self._cut_off_when_replaced, slot, process, lanes)
 
     def _compact(self, _: random.Random) -> None:
         for (topic, _partition), log in self._world.kafka.logs.items():
@@ -204,6 +234,22 @@ class Faults:
 
     def _grow(self, _: random.Random) -> None:
         self._world.kafka.add_partition(self._world.requests)
+
+    def _migrate(self, rng: random.Random) -> None:
+        Migration(self._world, rng).begin()
+
+    def _delete_checkpoints(self, _: random.Random) -> None:
+        """Whoever takes a lane over from now on must not begin again."""
+        self._world.note("kafka", "has lost the checkpoints")
+        self._world.stops_allowed = True
+        self._world.kafka.recreate(self._world.checkpoints)
+
+    def _recreate_requests(self, _: random.Random) -> None:
+        """Lanes that had read anything must stop."""
+        self._world.note("kafka", "has new and empty requests")
+        self._world.stops_allowed = True
+        self._world.upstream.stop()
+        self._world.kafka.recreate(self._world.requests)
 
     # The provider
 

@@ -75,6 +75,12 @@ class Group:
             self.members.remove(member)
             self._rebalance()
 
+    def grow(self, partitions: int) -> None:
+        """Members have noticed that there are more partitions."""
+        if partitions > self.partitions:
+            self.partitions = partitions
+            self._rebalance()
+
     def owner_of(self, partition: int) -> str | None:
         """The client-id that a stable group has given the partition to."""
         if not self.stable:

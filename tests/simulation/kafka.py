@@ -48,6 +48,8 @@ class SimKafka:
         self.group_offsets: dict[TopicPartition, int] = {}
         self.committed: Callable[[Transaction], None] = lambda _: None
         """Told of every transaction of a lane as soon as it is decided."""
+        self.deleted: Callable[[TopicPartition, int], None] = lambda _tp, _before: None
+        """Told when a dispatcher deletes the records before an offset."""
         self.group = Group(self)
         self._wall = wall
         self._epochs: dict[str, int] = {}
@@ -82,12 +84,25 @@ class SimKafka:
         partition = self.partitions_of(topic)
         self.logs[topic, partition] = Log(topic, partition)
 
+    def recreate(self, topic: str) -> None:
+        """An operator deletes a topic, and makes it anew with as many partitions."""
+        for tp, log in list(self.logs.items()):
+            if tp[0] == topic:
+                self.logs[tp] = Log(*tp)
+                self.group_offsets.pop(tp, None)
+                log.wake()
+
     def publish(self, tp: TopicPartition, write: Write, by: Transaction | None = None) -> SimRecord:
         """Upstream writes one record; in a transaction of its own choice, or in none."""
         record = self.logs[tp].append(*write, self.now_ms(), by)
         if by is None:
             self.logs[tp].wake()
         return record
+
+    def delete_records(self, tp: TopicPartition, before: int) -> None:
+        """A dispatcher needs what lies before an offset no more."""
+        self.deleted(tp, before)
+        self.logs[tp].delete_before(before)
 
     # Transactions, as the coordinator sees them
 

@@ -244,6 +244,12 @@ class LimitWorld:
         if in_window > self.course.limit or requests > self.course.limit:
             self.violations.append(f"{now:.3f}: {in_window} calls, {requests} requests in a minute")
 
+    def set_limit(self, calls_per_minute: int) -> None:
+        """An operator's command reaches all lanes."""
+        for owner in self._owners.values():
+            owner.state.set_limit(calls_per_minute)
+            owner.window.shape()
+
     def _replace(self) -> None:
         """A lane is given to another process; the old one hears of it late, or is killed."""
         lane = self._rng.randrange(self.course.lanes)

@@ -10,7 +10,9 @@ import json
 from collections.abc import Callable, Mapping
 
 from service.core.checkpoint import Checkpoint
-from service.core.control import EVERY_ACCOUNT, AnyCommand, CallsCancelled, HoldReleased
+from service.core.control import EVERY_ACCOUNT, AnyCommand, CallsCancelled, HoldReleased, HoldSet
+from service.pipeline.flows import ACCOUNT_DEFAULT
+from service.pipeline.trust import FLOOD_BREAKER
 from tests.simulation.plan import EVENT_KEY, Plan
 from tests.simulation.upstream import Event
 
@@ -44,8 +46,10 @@ class Orders:
         self._skew_seconds = CLOCK_SKEW_SECONDS_MAX if "clock" in plan.kinds else 0.0
         self._cancels: dict[int, CallsCancelled] = {}
         """By offset."""
+        self._holds: dict[HoldScope, int] = {}
+        """The offset of the last command that set each."""
         self._releases: dict[HoldScope, int] = {}
-        """The offset of the last one."""
+        """The offset of the last command that ended each."""
         self._states: dict[int, Checkpoint] = {}
         """The last durable state of each lane."""
         self._sent: set[int] = set()
@@ -56,6 +60,8 @@ class Orders:
         """A command stands in the control topic."""
         if isinstance(command, CallsCancelled):
             self._cancels[offset] = command
+        elif isinstance(command, HoldSet):
+            self._holds[command.scope, command.name] = offset
         elif isinstance(command, HoldReleased):
             self._releases[command.scope, command.name] = offset
 
@@ -72,17 +78,28 @@ class Orders:
         if wall + self._skew_seconds < self._opens_at.get(flow_id, 0.0):
             self._wrong(f"a request of flow {flow_id} left before its calling hours")
         state = self._states[lane]
-        for hold in state.holds:
-            of_it = hold.name == flow_id if hold.scope == "flow" else True
-            if hold.by and of_it and not self._may_be_released((hold.scope, hold.name), state):
-                self._wrong(f"a request of flow {flow_id} left although an operator holds it")
+        if self._held(flow_id, state):
+            self._wrong(f"a request of flow {flow_id} left although it is held by an operator")
         for call in request["calls"]:
             [number] = [int(k["value"]) for k in call["keys"] if k["name"] == EVENT_KEY]
             self._call(number, flow_id, state)
 
-    def _may_be_released(self, scope: HoldScope, state: Checkpoint) -> bool:
-        scopes = {scope, ("account", EVERY_ACCOUNT)} if scope[0] == "account" else {scope}
-        return any(self._releases.get(one, -1) >= state.control for one in scopes)
+    def _held(self, flow_id: str, state: Checkpoint) -> bool:
+        """Whether the lane has applied a hold, and nobody has ended it."""
+        every = ("account", EVERY_ACCOUNT)
+        scopes: list[HoldScope] = [("flow", flow_id), ("account", ACCOUNT_DEFAULT), every]
+        for scope in scopes:
+            set_at = self._holds.get(scope)
+            if set_at is not None and set_at < state.control:
+                ends = {scope, every} if scope[0] == "account" else {scope}
+                if all(self._releases.get(end, -1) < set_at for end in ends):
+                    return True
+        return any(
+            hold.by == FLOOD_BREAKER
+            and hold.name == flow_id
+            and self._releases.get((hold.scope, hold.name), -1) < state.control
+            for hold in state.holds
+        )
 
     def _call(self, number: int, flow_id: str, state: Checkpoint) -> None:
         sources = self._sources_of(number)
@@ -98,6 +115,13 @@ class Orders:
                 source for source, event in self._events.items() if event.number == number
             ]
         return self._sources[number]
+
+    def deleted(self, tp: tuple[str, int], before: int) -> None:
+        """A lane deletes records of a topic of its own."""
+        partitions = self._states[tp[1]].partitions
+        [durable] = [each.position for each in partitions if (each.topic, each.partition) == tp]
+        if before > durable:
+            self._wrong(f"{tp} is deleted before {before}, but its durable position is {durable}")
 
     def cancelled(self, source: Source) -> None:
         """An event has ended `cancelled`."""

@@ -10,8 +10,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.twin.faults import Rule, Script
-from tests.simulation import scenes
+from service.twin.faults import Script
+from tests.simulation import scenes, troubles
 from tests.simulation.link import Weather
 from tests.simulation.provider import Network
 
@@ -21,6 +21,7 @@ DIALER_URL = "http://127.0.0.1:9/kairos-apis/outbounddialer/create"
 EVENT_KEY = "$flow.key.Event"
 """Tells events apart at the provider, whatever else they share."""
 CORRELATION_KEY = "$flow.key.Source"
+STANDSTILL_SECONDS = 60.0
 HOLD_SECONDS = 3900.0
 """A hold's canaries may be a quarter of an hour apart, and the first ones may fail."""
 NOON = 1_899_961_200.0
@@ -46,6 +47,8 @@ DOUBTING = (
     *("definite", "operators"),
 )
 """Faults that rightly leave doubt: a refusal among the attempts does, where an answer is lost."""
+STANDSTILLS = {"deleted", "recreated"}
+"""Faults after which lanes must stop and nobody may be called again."""
 OTHER = ("refusing", "grow", "hours", "parked")
 
 LOSING = (
@@ -56,27 +59,6 @@ LOSING = (
 
 SWITCHES = ("a", "b", "c", "d", "e", "f", "g")
 """The cases of provider-api.md, "Where the promise ends"."""
-
-UNANSWERED = (
-    "cut-before", "cut-after", "silence-before", "silence-after", "empty-after", "malformed-after",
-    "truncated-after", "wrong-length-after", "drip-after", "http-502-before", "http-503-after",
-    "http-504-after",
-)  # fmt: skip
-DOUBTFUL = (
-    "code-500-inside", "code-500-after", "code-206-inside", "code-206-after", "code-213-after",
-    "http-500-before", "http-500-after", "http-400-after",
-)  # fmt: skip
-DEFINITE = (
-    *("code-208-inside", "code-303-inside", "http-413-before", "code-205-inside"),
-    *("http-429-before", "code-400-inside", "code-210-inside"),
-)
-BYTES_ALONE = {
-    *("code-303-inside", "http-413-before", "code-205-inside", "code-400-inside"),
-    "code-210-inside",
-}
-HOLDING = ("code-301-inside", "code-204-inside", "code-401-inside", "code-212-inside",
-           "http-403-before", "code-202-inside", "code-402-inside")  # fmt: skip
-STRANGE = ("redirect-before", "http-404-before", "code-999-after", "http-405-after")
 
 
 @dataclass(slots=True)
@@ -132,7 +114,7 @@ def draw(seed: int) -> Plan:
         kinds.add("correlation")
     scene = scenes.draw(rng)
     kinds |= scene.kinds
-    lanes = rng.choice((1, 1, 1, 2, 3))
+    lanes = rng.choice(scene.lanes)
     calls_max = rng.choice(scene.calls_max)
     limit = 10 * calls_max * lanes * rng.choice(scene.limits)
     plan = Plan(
@@ -148,7 +130,7 @@ def draw(seed: int) -> Plan:
         wall_base=MIDNIGHT - rng.uniform(5, 40) if "midnight" in kinds else NOON,
         settings=_settings(rng, kinds, calls_max, limit),
         switches=_switches(rng, kinds, cases, limit),
-        script=_script(rng, kinds, cases),
+        script=troubles.draw(rng, kinds, cases),
     )
     _weather(plan, rng)
     scene.set(plan, rng)
@@ -157,7 +139,9 @@ def draw(seed: int) -> Plan:
     plan.switches["profile"] = plan.settings["provider"]["profile"]
     # At worst every call goes alone through one lane, and some go more than once.
     requests = plan.settings["provider"]["requests_per_minute"] or limit
-    plan.patience_seconds = HOLD_SECONDS + 90.0 * plan.events * lanes / requests
+    plan.patience_seconds = HOLD_SECONDS + 90.0 * plan.events * (lanes + 2) / requests
+    if plan.kinds & STANDSTILLS:
+        plan.patience_seconds = STANDSTILL_SECONDS
     return plan
 
 
@@ -268,29 +252,6 @@ def _switches(rng: random.Random, kinds: set[str], cases: set[str], limit: int) 
     if "e" in cases:
         switches["checksum-over"] = "values"
     return switches
-
-
-def _script(rng: random.Random, kinds: set[str], cases: set[str]) -> Script:
-    """What goes wrong at the provider itself."""
-    pools = {
-        "unanswered": UNANSWERED,
-        "doubtful": DOUBTFUL,
-        "definite": DEFINITE,
-        "outright": HOLDING,
-        "strange": STRANGE,
-    }
-    rules = []
-    for kind, pool in pools.items():
-        if kind in kinds:
-            for name in rng.sample(pool, rng.randint(1, min(4, len(pool)))):
-                # What depends on the bytes alone is never said of bytes that were taken before.
-                attempt = 1 if name in BYTES_ALONE else None
-                share = rng.choice((0.03, 0.1, 0.25))
-                rules.append(Rule(fault=name, share=share, attempt=attempt))
-    if "d" in cases:
-        rules.append(Rule(fault="code-205-after", share=0.05, attempt=1))
-    rng.shuffle(rules)
-    return Script(rules=tuple(rules))
 
 
 def _weather(plan: Plan, rng: random.Random) -> None:

@@ -49,6 +49,11 @@ class Process:
     replica: Replica | None = None
     ended: bool = False
 
+    @property
+    def runs(self) -> bool:
+        """Whether it is there, stopped or not."""
+        return not (self.ended or self.node.dead)
+
 
 @dataclass(slots=True)
 class Slot:

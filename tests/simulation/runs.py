@@ -1,4 +1,4 @@
-"""Runs many seeds over several processes. Knows nothing of what a world does."""
+"""Runs seeds, one or many over several processes. Knows nothing of what a world does."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ import gc
 import multiprocessing
 from collections.abc import Iterator, Sequence
 
-from tests.simulation.world import Report, simulate
+from tests.simulation.plan import draw, share_limit
+from tests.simulation.report import Report
+from tests.simulation.world import SimWorld
 
 SEEDS_PER_TASK = 10
 GARBAGE_MIN = 50_000
 """Objects that may come before they are searched for garbage: a few dozen MB."""
+
+
+def simulate(seed: int, *, verbose: bool = False, redis: bool = False) -> Report:
+    """The world of one seed; with `redis` its lanes share one window."""
+    plan = draw(seed)
+    if redis:
+        share_limit(plan)
+    return SimWorld(plan, verbose=verbose).run()
 
 
 def run_seeds(seeds: Sequence[int], jobs: int) -> Iterator[Report]:

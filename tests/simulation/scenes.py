@@ -24,6 +24,7 @@ class Scene:
 
     kinds: frozenset[str] = frozenset()
     """Kinds of fault that are on, besides those that are drawn."""
+    lanes: tuple[int, ...] = (1, 1, 1, 2, 3)
     calls_max: tuple[int, ...] = (1, 2, 3, 5, 10)
     limits: tuple[int, ...] = (1, 2, 20, 100)
     """Of ten full batches a minute and lane."""
@@ -34,13 +35,46 @@ def _hand_over(plan: Plan, rng: random.Random) -> None:
     """An owner that is busy and does not hear that it was replaced, while its lease lasts."""
     plan.replicas = max(2, plan.replicas)
     plan.events, plan.fault_seconds = 100, 60.0
-    plan.settings["kafka"]["session_timeout_seconds"] = 10
+    plan.settings["kafka"]["session_timeout_seconds"] = rng.choice((3, 10))
     plan.settings["provider"] |= {"concurrency": 2, "requests_per_minute": None}
     plan.switches |= {"latency-ms-min": 300, "latency-ms-max": 1500}
-    if rng.random() < 0.5:
-        # Connections may take longer than the lease, and a takeover's steps may lie far apart.
-        plan.network.not_sent_share = 0.3
-        plan.weather.slow_share, plan.weather.slow_seconds = 0.2, 1.0
+
+
+def _connect_late(plan: Plan, rng: random.Random) -> None:
+    """As before, and connections may take longer than the lease."""
+    _hand_over(plan, rng)
+    plan.settings["kafka"]["session_timeout_seconds"] = 3
+    plan.settings["provider"]["timeout_seconds"] = 20
+    plan.network.not_sent_share = 0.3
+
+
+def _take_over_slowly(plan: Plan, rng: random.Random) -> None:
+    """As before, and the steps of a takeover may lie far apart."""
+    _hand_over(plan, rng)
+    plan.settings["kafka"]["session_timeout_seconds"] = 3
+    plan.weather.slow_share, plan.weather.slow_seconds = 0.4, 1.0
+
+
+def _doubt(plan: Plan, rng: random.Random) -> None:
+    """Answers that leave a doubt, and commits of whose answers many are lost."""
+    plan.events = 100
+    plan.settings["provider"] |= {"concurrency": 2, "requests_per_minute": None}
+    plan.weather.commit_lost_share = 0.2
+    rules = (Rule(fault=rng.choice(DOUBTS), share=0.25), *plan.script.rules)
+    plan.script = replace(plan.script, rules=rules)
+
+
+def _orphan(plan: Plan, _: random.Random) -> None:
+    """Requests are long on their way, and who sent them is gone before they arrive."""
+    plan.replicas = max(2, plan.replicas)
+    plan.events, plan.fault_seconds = 100, 60.0
+    plan.settings["kafka"]["session_timeout_seconds"] = 3
+    plan.settings["provider"] |= {
+        "concurrency": 4,
+        "requests_per_minute": None,
+        "timeout_seconds": 20,
+    }
+    plan.network.slow_way_share = 0.5
 
 
 def _tighten(plan: Plan, rng: random.Random) -> None:
@@ -91,6 +125,7 @@ def _break(plan: Plan, rng: random.Random) -> None:
     plan.script = replace(plan.script, rules=(*rules, *plan.script.rules))
 
 
+DOUBTS = ("code-500-after", "code-206-after", "code-213-after")
 FLOW_FAULTS = (
     *("code-301-inside", "code-304-inside", "code-203-inside", "code-204-inside"),
     *("code-207-inside", "code-208-inside", "code-302-inside"),
@@ -98,17 +133,24 @@ FLOW_FAULTS = (
 ACCOUNT_FAULTS = ("code-401-inside", "code-212-inside", "http-403-before")
 
 SCENES = (
-    Scene(),
-    Scene(frozenset({"deaf"}), (1, 2), (100,), _hand_over),
-    Scene(frozenset({"restart"}), (1, 2, 3), (1,), _tighten),
-    Scene(frozenset({"crash"}), (1, 2, 3), (1,), _tighten),
-    Scene(frozenset({"return"}), (1, 2), (20, 100), _return),
-    Scene(frozenset({"broken"}), (1, 2, 5), (20, 100), _break),
+    (0.40, Scene()),
+    (0.04, Scene(frozenset({"migrate"}))),
+    (0.015, Scene(frozenset({"deleted", "restart"}))),
+    (0.015, Scene(frozenset({"recreated", "restart"}))),
+    (0.06, Scene(frozenset({"deaf", "freeze"}), (1,), (1, 2), (100,), _hand_over)),
+    (0.07, Scene(frozenset({"deaf"}), (1,), (1, 2), (100,), _connect_late)),
+    (0.05, Scene(frozenset({"deaf"}), (1,), (1, 2), (100,), _take_over_slowly)),
+    (0.04, Scene(frozenset({"commit", "doubtful"}), (1,), (1, 2), (100,), _doubt)),
+    (0.05, Scene(frozenset({"crash", "restart"}), (1,), (1, 2), (20, 100), _orphan)),
+    (0.06, Scene(frozenset({"restart"}), (1,), (1, 2, 3), (1,), _tighten)),
+    (0.06, Scene(frozenset({"crash"}), (1,), (1, 2, 3), (1,), _tighten)),
+    (0.06, Scene(frozenset({"return"}), (1,), (1, 2), (20, 100), _return)),
+    (0.08, Scene(frozenset({"broken"}), calls_max=(1, 2, 5), limits=(20, 100), set=_break)),
 )
-SHARES = (0.52, 0.2, 0.06, 0.06, 0.08, 0.08)
+"""Each with its share of all worlds."""
 
 
 def draw(rng: random.Random) -> Scene:
     """Most worlds have none."""
-    [scene] = rng.choices(SCENES, SHARES)
+    [(_, scene)] = rng.choices(SCENES, [share for share, _ in SCENES])
     return scene

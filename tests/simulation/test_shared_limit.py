@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.limit import Course, LimitWorld
-from tests.simulation.world import simulate
+from tests.simulation.runs import simulate
 
 SEEDS = 120
 SEEDS_PER_TEST = 30
@@ -36,6 +36,16 @@ def test_busy_lanes_share_evenly() -> None:
         assert mine >= 0.28 * sum(calls for at, _, calls in world.arrivals if at > 300)
 
 
+def test_a_changed_limit_holds_for_all_lanes_together() -> None:
+    """A provider that asks to slow down would go on being called at the old pace."""
+    world = LimitWorld(1, course(frozenset({0, 1})))
+    world.loop.after(300.0, world.set_limit, 15_000)
+    world.run()
+    assert not world.violations
+    later = sum(calls for at, _, calls in world.arrivals if at > 420)
+    assert 0.97 * 15_000 * 3 <= later <= 15_000 * 3
+
+
 @pytest.mark.parametrize("first", range(0, WORLDS, 10))
 def test_every_promise_is_kept_when_lanes_share_one_window(first: int) -> None:
     """Waiting for Redis must neither lose a call nor end one twice."""
@@ -45,13 +55,17 @@ def test_every_promise_is_kept_when_lanes_share_one_window(first: int) -> None:
 
 def plain(busy: frozenset[int]) -> LimitWorld:
     """The bulk limit with full batches, quick answers, and no faults."""
-    course = Course(
-        3, 500, 30_000, 5.0, faults=False, answer_seconds_max=0.1, busy=busy, seconds=600.0
-    )
-    world = LimitWorld(1, course)
+    world = LimitWorld(1, course(busy))
     world.run()
     assert not world.violations
     return world
+
+
+def course(busy: frozenset[int]) -> Course:
+    """Of three lanes these are busy."""
+    return Course(
+        3, 500, 30_000, 5.0, faults=False, answer_seconds_max=0.1, busy=busy, seconds=600.0
+    )
 
 
 def used_ratio(world: LimitWorld) -> float:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.simulation.__main__ import describe
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.world import simulate
+from tests.simulation.runs import simulate
 
 SEEDS = 240
 SEEDS_PER_TEST = 30

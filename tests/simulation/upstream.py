@@ -112,6 +112,10 @@ class Upstream:
         """Begin to write; it goes on by itself."""
         self._kafka.loop.after(self._first, self._write)
 
+    def stop(self) -> None:
+        """Write nothing more."""
+        self._left = []
+
     def _write(self) -> None:
         if not self._left:
             self.done = True

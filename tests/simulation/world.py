@@ -11,11 +11,11 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from service.core.facts import Fact
 from service.core.verdicts import Answer
+from service.errors import TopicsError
 from service.pipeline.flows import Flows, make_intake
 from service.pipeline.lane import World
 from service.pipeline.replica import Replica
@@ -29,32 +29,16 @@ from tests.simulation.link import Link, Weather
 from tests.simulation.log import Transaction
 from tests.simulation.loop import NODE, Node, Stuck, VirtualLoop
 from tests.simulation.oracle import Oracle
-from tests.simulation.plan import SECURITY_IDS, Plan, draw, share_limit
+from tests.simulation.plan import SECURITY_IDS, Plan
 from tests.simulation.process import Process, SimClock, Slot, Tracer
 from tests.simulation.provider import Internet, Network, SimProvider, Wire
+from tests.simulation.report import Report
 from tests.simulation.shared import RedisFaults, SimRedis, SimWindow
 from tests.simulation.upstream import Upstream
 
 QUIET_SECONDS = 12.0
 """After the last outcome, for what might still come."""
 STOP_SECONDS_MAX = 120.0
-
-
-@dataclass(slots=True)
-class Report:
-    """What came of one world."""
-
-    seed: int
-    violations: list[str]
-    events: int
-    exceptions: dict[str, int]
-    unconfirmed: int
-    digest: str
-    """Of the whole trace: equal for equal runs."""
-    trace: list[str]
-    virtual_seconds: float
-    steps: int
-    outcomes: dict[str, int]
 
 
 class SimWorld:
@@ -69,6 +53,10 @@ class SimWorld:
         self.closing = False
         self.calm = False
         """Whether all faults have healed."""
+        self.paused = False
+        """Whether an operator keeps dispatchers from being started."""
+        self.stops_allowed = False
+        """Whether a dispatcher may rightly refuse to run."""
         self._hash = hashlib.sha256()
         self.nodes: list[Node] = []
         self._owners: dict[str, str] = {}
@@ -98,6 +86,7 @@ class SimWorld:
         self.oracle = Oracle(plan, twin, names.model_dump())
         self.upstream = Upstream(plan, self.kafka, names.requests, self.oracle.written)
         self.kafka.committed = self._committed
+        self.kafka.deleted = self.oracle.orders.deleted
         self.internet.launched = self._launched
         self.internet.arrived = self._arrived
         self.internet.heard = self._heard
@@ -147,6 +136,9 @@ class SimWorld:
 
     def start(self, slot: Slot) -> None:
         """Start the slot's next process."""
+        if self.paused:
+            self.loop.after(0.5, self.start, slot)
+            return
         node = Node(f"r{slot.number}.{slot.lives}")
         slot.lives += 1
         self.nodes.append(node)
@@ -186,6 +178,10 @@ class SimWorld:
         replica = process.replica = Replica(world, broker.election())
         try:
             await replica.run()
+        except TopicsError as error:
+            self.note(name, f"refuses to run: {error}")
+            if not self.stops_allowed:
+                self.oracle.wrong(f"{name} refused to run: {error}")
         except Exception as error:  # noqa: BLE001 - whatever it is, the world must report it
             self.oracle.wrong(f"{name} ended with {type(error).__name__}: {error}")
         process.ended = True
@@ -212,7 +208,7 @@ class SimWorld:
     def in_process(self, slot: Slot, act: Callable[[Process], None]) -> None:
         """Do something to the slot's process, if there is one that lives."""
         process = slot.process
-        if process is not None and not process.node.dead and not process.ended:
+        if process is not None and process.runs:
             act(process)
 
     # The course of things
@@ -301,11 +297,3 @@ class SimWorld:
         self.closing = True
         self.loop.reap(self.nodes)
         self.loop.close()
-
-
-def simulate(seed: int, *, verbose: bool = False, redis: bool = False) -> Report:
-    """The world of one seed; with `redis` its lanes share one window."""
-    plan = draw(seed)
-    if redis:
-        share_limit(plan)
-    return SimWorld(plan, verbose=verbose).run()

@@ -131,9 +131,9 @@ class KafkaBroker:
             for name in (names.parked, names.overflow, names.checkpoints):
                 await add_partitions(client, name, lanes)
 
-    def reader(self) -> KafkaReader:
+    def reader(self, *, sparse: bool = False) -> KafkaReader:
         """See `Broker.reader`."""
-        return KafkaReader(self._options)
+        return KafkaReader(self._options, sparse=sparse)
 
     def election(self) -> KafkaElection:
         """The lane election of this process."""

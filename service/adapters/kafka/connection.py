@@ -9,7 +9,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -95,7 +95,14 @@ def describe(error: BaseException) -> str:
 
 
 async def goodbye(stop: Awaitable[None]) -> None:
-    """Await a client's stop for a bounded time, whatever it raises."""
-    with suppress(TimeoutError, KafkaError, OSError, AssertionError):
-        async with asyncio.timeout(STOP_SECONDS):
-            await stop
+    """Await a client's stop for a bounded time, whatever it raises.
+
+    In a task of its own: aiokafka awaits tasks that it has cancelled itself, and their end must not
+    be taken for our own.
+    """
+    task = asyncio.ensure_future(stop)
+    try:
+        await asyncio.wait({task}, timeout=STOP_SECONDS)
+    finally:
+        task.cancel()
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
