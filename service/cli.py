@@ -38,6 +38,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "holds": ("service.commands.holds:holds", "Stop and start sending."),
         "calls": ("service.commands.calls:calls", "Cancel calls that have not been sent."),
         "limit": ("service.commands.limit:limit", "Change the limit of running replicas."),
+        "dead-letters": (
+            "service.commands.dead_letters:dead_letters",
+            "Find events that failed, understand why.",
+        ),
+        "audit": ("service.commands.audit:audit", "Prove one outcome per event."),
         "schema": ("service.commands.schema:schema", "JSON Schemas and the AsyncAPI document."),
     }
 )

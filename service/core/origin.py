@@ -58,7 +58,12 @@ def origin_of(record: Record | None, known: Collection[str]) -> Origin | None:
     """The event's origin; None if it names none, or a replay that is not in `known`."""
     if record is None or not record.headers:
         return None
-    named = {name: _text(content) for name, content in record.headers if name in HEADERS}
+    return named_in(record.headers, known)
+
+
+def named_in(headers: Sequence[Header], known: Collection[str]) -> Origin | None:
+    """The origin that headers name, under a replay that is in `known`."""
+    named = {name: _text(content) for name, content in headers if name in HEADERS}
     if named.get(REPLAY_ID) not in known:
         return None
     try:

@@ -24,9 +24,9 @@ from service.core.control import decode
 from service.core.orders import Order, hold_set
 from service.errors import BrokerUnavailable, OrderRefused, TopicsError
 from service.settings import Settings
-from tests.support.dispatcher import Sections, command
+from tests.support.dispatcher import command
 from tests.support.kafka import Names, create_topics, produce, producer, read_all
-from tests.support.settings import SECURITY_ID, settings_for
+from tests.support.settings import SECURITY_ID, sections_of, settings_for
 
 ROOT = Path(__file__).parents[2]
 AT = "2026-11-23T02:40:00.000Z"
@@ -49,19 +49,6 @@ async def prepared(kafka: str, names: Names, lanes: int = 1) -> Settings:
     settings = settings_for(kafka, names)
     await ensure_topics(settings, {"bootstrap_servers": kafka}, lanes=lanes, create=True)
     return settings
-
-
-def sections_of(settings: Settings) -> Sections:
-    """The configuration of somebody with a shell, but for the secret."""
-    kafka = settings.kafka
-    return {
-        "kafka": {
-            "bootstrap_servers": kafka.bootstrap_servers,
-            "group_id": kafka.group_id,
-            "topics": kafka.topics.model_dump(),
-        },
-        "provider": {"url": settings.provider.url},
-    }
 
 
 class Operator:

@@ -37,3 +37,16 @@ def settings_for(
     }
     provider = {"url": url, "security_id": SECURITY_ID, **more.pop("provider", {})}
     return Settings.model_validate({"kafka": kafka, "provider": provider, **more})
+
+
+def sections_of(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The configuration file of somebody with a shell, but for the secret."""
+    kafka = settings.kafka
+    return {
+        "kafka": {
+            "bootstrap_servers": kafka.bootstrap_servers,
+            "group_id": kafka.group_id,
+            "topics": kafka.topics.model_dump(),
+        },
+        "provider": {"url": settings.provider.url},
+    }
