@@ -13,6 +13,7 @@ from service.adapters.kafka.scan import KafkaScan, Span
 from service.adapters.spill import database
 from service.core.letters import Letter, letter_of
 from service.core.origin import Origin, origin_of
+from service.core.replay import names_replay
 from service.ports import TopicPartition
 from service.settings import TopicsSettings
 
@@ -59,7 +60,11 @@ async def replay_ids(scan: KafkaScan, topic: str) -> set[str]:
     """The replays there are."""
     ids = set[str]()
     async for _, records in scan.read("replays", await spans(scan, topic)):
-        ids.update((record.key or b"").decode(errors="replace") for record in records)
+        ids.update(
+            record.key.decode(errors="replace")
+            for record in records
+            if names_replay(record.key, record.value)
+        )
     return ids
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from service.core.calls import Record
 from service.core.facts import Trouble
 from service.core.origin import claimed
+from service.core.replay import names_replay
 from service.errors import BrokerUnavailable, RecordsGone
 from service.pipeline.state import LaneState
 from service.ports import Reader
@@ -69,7 +70,11 @@ class Replays:
                 return
             if not records:
                 continue
-            self._state.replays.update((record.key or b"").decode() for record in records)
+            self._state.replays.update(
+                record.key.decode(errors="replace")
+                for record in records
+                if record.key and names_replay(record.key, record.value)
+            )
             self._at = records[-1].offset + 1
 
     def _seek(self, offset: int) -> None:
