@@ -23,8 +23,8 @@ from service.errors import EventRefused
 
 IN_DOUBT = frozenset({"duplicate", "unconfirmed"})
 """The provider has taken these calls, or may have: to send them again may phone somebody twice."""
-ENDED_MIN = 50
-"""So many outcomes before a share of failures says anything."""
+ENDED_MIN = (5, 50)
+"""So many outcomes, a tenth of what is planned within these, before a share says anything."""
 FENCE_KEY = b"fence"
 """Key of a record without a value that is written to be waited for; it names no replay."""
 
@@ -177,10 +177,10 @@ def spare(calls_per_minute: int, backlog: int, seconds: float) -> int:
     return max(0 if backlog else 1, round(min(some, 2 * some - backlog)))
 
 
-def too_many_failed(accepted: int, failed: int, ratio: float) -> bool:
+def too_many_failed(state: ReplayState, ratio: float) -> bool:
     """Whether so many of a replay's events have failed again that it must stop."""
-    ended = accepted + failed
-    return ended >= ENDED_MIN and failed > ratio * ended
+    ended, (least, most) = state.accepted + state.failed, ENDED_MIN
+    return ended >= min(most, max(least, state.planned // 10)) and state.failed > ratio * ended
 
 
 def names_replay(key: bytes | None, value: bytes | None) -> bool:

@@ -173,7 +173,7 @@ class Execution:
         self._looked_at, found, state = now, self._outcomes, self.state
         await found.look()
         state.accepted, state.failed = found.accepted, found.failed
-        if too_many_failed(found.accepted, found.failed, self._abort_ratio):
+        if too_many_failed(state, self._abort_ratio):
             await self._end("aborted")
             raise DispatcherError(
                 f"aborted: {state.failed} of {state.accepted + state.failed} events that ended "

@@ -76,7 +76,7 @@ class Load:
         sent, self._sent = self._sent, []
         in_doubt: dict[bytes, tuple[Planned, float]] = {}
         if sent:
-            await asyncio.wait((each[2] for each in sent), timeout=ACKNOWLEDGED_SECONDS_MAX)
+            await asyncio.wait([each[2] for each in sent], timeout=ACKNOWLEDGED_SECONDS_MAX)
         for event, at, future in sent:
             if future.done() and not future.cancelled() and future.exception() is None:
                 place = future.result()
