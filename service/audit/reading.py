@@ -24,7 +24,6 @@ from service.core.checkpoint import decode
 from service.core.letters import source_of
 from service.core.marks import BATCH, OVERFLOW, PARKED
 from service.core.open_work import OpenWork
-from service.core.replay import names_replay
 from service.errors import CheckpointUnreadable
 from service.ports import TopicPartition
 from service.settings import TopicsSettings
@@ -119,11 +118,7 @@ async def replay_ids(scan: KafkaScan, topic: str) -> set[str]:
     span = ((await scan.starts([tp]))[tp], (await scan.ends([tp]))[tp])
     ids = set[str]()
     async for _, records in scan.read(topic, {tp: span}):
-        ids.update(
-            record.key.decode(errors="replace")
-            for record in records
-            if names_replay(record.key, record.value)
-        )
+        ids.update((record.key or b"").decode(errors="replace") for record in records)
     return ids
 
 

@@ -1,4 +1,4 @@
-"""`call-dispatcher dead-letters`: finds the events that failed, tells of them, sends them again.
+"""`call-dispatcher dead-letters`: finds the events that failed, and tells their history.
 
 Knows nothing of any replica: it asks Kafka alone. Phone numbers and the values of keys are masked
 unless somebody asks for them.
@@ -42,7 +42,7 @@ ROWS = 20
 
 @click.group(name="dead-letters")
 def dead_letters() -> None:
-    """Find events that failed, understand why, send them again."""
+    """Find events that failed, understand why."""
 
 
 def choosing(command: Decorated) -> Decorated:
@@ -207,122 +207,3 @@ def show(config_path: Path | None, record: str, output: str, *, unmask: bool) ->
 
     history = asyncio.run(scanning(settings, act))
     print_history(history, mask_of(settings, unmask=unmask), output, unmask=unmask)
-
-
-@dead_letters.command(name="replay")
-@config_option
-@choosing
-@click.option("--force", is_flag=True, help="Also what was perhaps placed: duplicate, unconfirmed.")
-@click.option("--max-replays", type=click.IntRange(1), help="Of one event.  [default: replays_max]")
-@click.option(
-    "--set-start-time", type=click.Choice(["now"]), help="In place of the start-time of an event."
-)
-@click.option("--drop-expires-at", is_flag=True, help="Take the expires-at out of the events.")
-@click.option(
-    "--plan",
-    "plan_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write the plan.  [default: replay-TIME.plan]",
-)
-@click.option(
-    "--execute",
-    "execute_path",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Do what this plan says, or go on with it.",
-)
-@click.option(
-    "--rate",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Events a second.  [default: what the live traffic leaves of the limit]",
-)
-@click.option(
-    "--abort-ratio",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="Stop when a greater share of what ended has failed again.",
-)
-@click.option("--status", "status", is_flag=True, help="Show the replays there were.")
-@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@unmask_option
-def replay(config_path: Path | None, chosen: dict[str, Any], **options: Any) -> None:
-    """Send events that failed again, in two steps.
-
-    The first makes a plan and changes nothing: choose dead letters by the options of `list`, and
-    read what it says. The second executes the plan, with --execute; it can be interrupted and
-    repeated at will, and sends each event once.
-    """
-    settings = load_settings(config_path)
-    given = any(value not in (None, ()) for value in chosen.values())
-    terms = ("force", "max_replays", "set_start_time", "drop_expires_at", "plan_path")
-    if options["execute_path"] and (given or any(options[name] for name in terms)):
-        raise click.UsageError("--execute does what its plan says: give the choice to the plan")
-    if options["status"]:
-        asyncio.run(_statuses(settings, options["output"]))
-    elif options["execute_path"]:
-        _execute(settings, options)
-    else:
-        _plan(settings, chosen, options)
-
-
-def _plan(settings: Settings, chosen: dict[str, Any], options: dict[str, Any]) -> None:
-    from service.commands.dead_letters_replay import print_plan  # noqa: PLC0415 - quick --help
-    from service.commands.giving import asker  # noqa: PLC0415 - quick --help
-    from service.core.replay import Terms  # noqa: PLC0415 - quick --help
-    from service.replay.planning import Asked, Made, make_plan  # noqa: PLC0415 - quick --help
-
-    now = time.time()
-    terms = Terms(
-        options["force"],
-        options["set_start_time"] is not None,
-        options["drop_expires_at"],
-        options["max_replays"] or settings.dead_letters.replays_max,
-    )
-    shown = {name: value for name, value in chosen.items() if value not in (None, ())}
-    wanted = wanted_of(chosen, settings.provider.time_zone)
-    asked = Asked(wanted, chosen["replayed"], terms, shown, asker())
-    name = time.strftime("replay-%Y%m%d-%H%M%S.plan", time.gmtime(now))
-    path = options["plan_path"] or Path(name)
-
-    async def act(scan: KafkaScan) -> Made:
-        return await make_plan(scan, settings, asked, path, now)
-
-    made = asyncio.run(scanning(settings, act))
-    rate = options["rate"] or settings.provider.calls_per_minute / 60
-    how = f"at {rate:g} a second" if options["rate"] else "at least, beside the live traffic"
-    print_plan(made, options["output"], rate, how, mask_of(settings, unmask=options["unmask"]))
-
-
-def _execute(settings: Settings, options: dict[str, Any]) -> None:
-    from service.commands.dead_letters_replay import (  # noqa: PLC0415 - quick --help
-        ExecutionShown,
-        print_execution,
-    )
-    from service.commands.giving import asker  # noqa: PLC0415 - quick --help
-    from service.replay.execution import Execution  # noqa: PLC0415 - quick --help
-    from service.replay.plan_file import read  # noqa: PLC0415 - quick --help
-
-    path = options["execute_path"]
-    execution = Execution(settings, read(path), asker(), options["rate"], options["abort_ratio"])
-    shown = ExecutionShown()
-
-    async def act() -> None:
-        try:
-            state = await execution.run(shown.tell, shown.say)
-        except asyncio.CancelledError:
-            shown.say(f"interrupted: to go on, give the same command; {execution.progress}")
-            raise
-        print_execution(state, execution.sent_now, options["output"])
-
-    asyncio.run(act())
-
-
-async def _statuses(settings: Settings, output: str) -> None:
-    from service.adapters.kafka.connection import client_options  # noqa: PLC0415 - quick --help
-    from service.adapters.kafka.replay import is_busy, read_states  # noqa: PLC0415 - quick --help
-    from service.adapters.kafka.scan import KafkaScan  # noqa: PLC0415 - quick --help
-    from service.commands.dead_letters_replay import print_states  # noqa: PLC0415 - quick --help
-
-    async with KafkaScan(client_options(settings.kafka), lambda *_: None) as scan:
-        states = await read_states(scan, settings.kafka.topics.replays)
-    print_states(list(states.values()), output, busy=await is_busy(settings))

@@ -82,18 +82,13 @@ def order_of(asked: Asked) -> Order:
     from service.core.orders import Order  # noqa: PLC0415 - quick --help
     from service.core.outcomes import rfc3339  # noqa: PLC0415 - quick --help
 
-    command_id = secrets.token_hex(8) if asked.given_id is None else asked.given_id
-    at = rfc3339(int(time.time() * 1000))
-    return Order(command_id, at, asker(), asked.reason)
-
-
-def asker() -> str:
-    """Who gives a command, as user@host."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = f"uid {os.getuid()}"  # A container's user often has no name.
-    return f"{user}@{socket.gethostname()}"
+    command_id = secrets.token_hex(8) if asked.given_id is None else asked.given_id
+    at = rfc3339(int(time.time() * 1000))
+    return Order(command_id, at, f"{user}@{socket.gethostname()}", asked.reason)
 
 
 def accounts_of(settings: Settings) -> set[str]:

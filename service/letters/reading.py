@@ -13,7 +13,6 @@ from service.adapters.kafka.scan import KafkaScan, Span
 from service.adapters.spill import database
 from service.core.letters import Letter, letter_of
 from service.core.origin import Origin, origin_of
-from service.core.replay import names_replay
 from service.ports import TopicPartition
 from service.settings import TopicsSettings
 
@@ -60,11 +59,7 @@ async def replay_ids(scan: KafkaScan, topic: str) -> set[str]:
     """The replays there are."""
     ids = set[str]()
     async for _, records in scan.read("replays", await spans(scan, topic)):
-        ids.update(
-            record.key.decode(errors="replace")
-            for record in records
-            if names_replay(record.key, record.value)
-        )
+        ids.update((record.key or b"").decode(errors="replace") for record in records)
     return ids
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from service.core.calls import Record
 from service.core.facts import Trouble
 from service.core.origin import claimed
-from service.core.replay import names_replay
 from service.errors import BrokerUnavailable, RecordsGone
 from service.pipeline.state import LaneState
 from service.ports import Reader
@@ -70,11 +69,7 @@ class Replays:
                 return
             if not records:
                 continue
-            self._state.replays.update(
-                record.key.decode(errors="replace")
-                for record in records
-                if record.key and names_replay(record.key, record.value)
-            )
+            self._state.replays.update((record.key or b"").decode() for record in records)
             self._at = records[-1].offset + 1
 
     def _seek(self, offset: int) -> None:

@@ -110,7 +110,7 @@ class KafkaWriter:
     async def _commit(self, producer: AIOKafkaProducer, outgoing: Outgoing) -> int:
         await producer.begin_transaction()
         now_ms = int(time.time() * 1000)
-        key = outgoing.key or f"lane-{outgoing.lane}".encode()
+        key = f"lane-{outgoing.lane}".encode()
         checkpoint: Write = (key, outgoing.checkpoint, [])
         sent: list[asyncio.Future[Any]] = []
         try:
