@@ -175,6 +175,8 @@ async def test_a_killed_replay_goes_on_and_nothing_is_sent_twice(operator: Opera
         code, said = await operator.execute()
         assert code == 1, said
         assert "another replay is running" in said
+        code, said = await operator("--status")
+        assert (code, " running " in said) == (0, True), said
         os.kill(first.pid, signal.SIGKILL)
         await ended(first)
     before = await sent_offsets(operator)
