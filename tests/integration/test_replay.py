@@ -247,7 +247,7 @@ async def test_a_replay_of_what_fails_again_stops_by_itself(operator: Operator) 
     async with KafkaScan(client_options(settings.kafka), lambda *_: None) as scan:
         plan = await make_plan(scan, settings, asked, path)
     assert plan.head.planned == EVENTS + 1
-    how = How("page", rate=100)
+    how = How("page", rate=25)
 
     def stop_soon(replay: Replay) -> None:
         if replay.sent >= OUTCOMES_MIN:
