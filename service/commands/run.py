@@ -26,4 +26,4 @@ def run(config_path: str | None) -> None:
     from service.app import run as run_app  # noqa: PLC0415
 
     configure_logs(settings)
-    asyncio.run(run_app(settings))
+    asyncio.run(run_app(settings, config_path))
