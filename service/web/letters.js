@@ -42,11 +42,14 @@ async function search(what) {
   }
 }
 
+/** Partition and offset, as the command `dead-letters show` takes them. */
+const placeOf = (source) => source.split("-").slice(-2).join("-");
+
 function show(place, found) {
   const kinds = found.counts.slice(0, KINDS_SHOWN);
   const rest = found.counts.length - kinds.length;
   const summary = make("p", { role: "status" }, found.total === 0 ? "No dead letters."
-    : `${count(found.total)} dead letters${rest > 0 ? `; ${count(rest)} more kinds are not shown` : ""}. Newest first.`);
+    : `${count(found.total)} dead letters${rest > 0 ? `; ${count(rest)} more kinds are not shown` : ""}. Newest first; \`dead-letters show EVENT\` tells the whole history of one.`);
   if (found.total === 0) {
     place.replaceChildren(summary);
     return;
@@ -57,9 +60,9 @@ function show(place, found) {
       [["Reason"], ["Code"], ["Flow"], ["Hour (UTC)"], ["Count", "number"]],
       kinds.map((kind) => [kind.reason, foreign(kind.code || "–"), foreign(kind["flow-id"]), kind.hour, count(kind.count)])),
     table("The newest dead letters",
-      [["Event"], ["Failed at (UTC)"], ["Reason"], ["Flow"], ["Client identifier", "wide"], ["Attempts", "number"], ["Message", "wide"]],
+      [["Event"], ["Failed at (UTC)"], ["Reason"], ["Flow", "id"], ["Client identifier", "wide"], ["Attempts", "number"], ["Message", "wide"]],
       found.rows.map((row) => [
-        foreign(row.source), foreign(row["failed-at"].replace("T", " ").replace("Z", "")),
+        foreign(placeOf(row.source)), foreign(row["failed-at"].replace("T", " ").replace("Z", "")),
         make("span", {}, row.reason, row.code ? " " : "", foreign(row.code)),
         foreign(row["flow-id"]), foreign(row["client-identifier"]), count(row.attempts), foreign(row.message),
       ]), "cards letters"),

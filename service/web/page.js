@@ -79,7 +79,7 @@ function show() {
   const holds = merged(status.lanes);
   pill(...state(status, holds));
   alerts(warnings(status));
-  tiles(status, holds);
+  tiles(status);
   showHolds(holds);
   plots();
   showFlows(status, holds);
@@ -132,7 +132,7 @@ function merged(lanes) {
 
 const lagOf = (lane) => sum(lane.partitions, (each) => each.lag ?? 0);
 
-function tiles(status, holds) {
+function tiles(status) {
   const lanes = status.lanes;
   const sent = sum(lanes, (lane) => lane["calls-in-window"]);
   const limit = sum(lanes, (lane) => lane["calls-per-minute"]);
@@ -142,8 +142,8 @@ function tiles(status, holds) {
   const apart = sum(lanes, (lane) => lane["parked-calls"] + lane["overflow-calls"]);
   const rows = [
     ["Sent in the last minute", count(sent), limit ? `${Math.round((100 * sent) / limit)} % of the limit of ${count(limit)}` : "no lane, no limit"],
-    ["Backlog", count(backlog), `${count(apart)} wait apart: held, too late at night, or over their share`],
-    ["Drained in", drained(lanes, backlog), holds.length ? "what is held does not drain" : "at the pace of the last minute"],
+    ["Backlog", count(backlog + apart), apart ? `${count(apart)} of them wait apart: held, not at this hour, or over their share` : "events without an outcome"],
+    ["Drained in", drained(lanes, backlog), apart ? "without those that wait apart" : "at the pace of the last minute"],
     ["Oldest event that waits", oldest ? span(oldest) : "–", oldest ? "since it was published" : "nothing waits"],
     ["Dead letters", count(failed), "in the last 15 minutes, of this replica"],
   ];
@@ -233,7 +233,7 @@ function showLanes(status) {
       number, "this replica", lane.state,
       `${count(lane["calls-in-window"])} of ${count(lane["calls-per-minute"])}`,
       count(lagOf(lane)), count(lane["parked-calls"] + lane["overflow-calls"]),
-      `${lane["in-flight"]} of ${lane["open-batches"]}`, oldest === null ? "–" : span(oldest),
+      count(lane["in-flight"]), oldest === null ? "–" : span(oldest),
     ];
   });
   const elsewhere = numbers.filter((number) => !mine.has(number) && known.get(number)).length;
@@ -241,7 +241,7 @@ function showLanes(status) {
     ? "Figures of other replicas’ lanes stand on their own pages." : "";
   renew(the("lanes"), rows.length ? table("Lanes", [
     ["Lane"], ["Owner"], ["State"], ["Sent last minute", "number"], ["Backlog", "number"],
-    ["Wait apart", "number"], ["Batches on the wire", "number"], ["Oldest event", "number"],
+    ["Wait apart", "number"], ["Requests under way", "number"], ["Oldest event", "number"],
   ], rows) : make("p", { class: "quiet" }, "No lane is known yet."));
 }
 

@@ -20,7 +20,7 @@ from service.adapters.web.access import Access, Refused, body_of
 from service.core.outcome_schemas import REASONS
 from service.settings import Settings
 
-ROWS = 50
+ROWS = 20
 """Newest ones under the counts; the command has all."""
 SCAN_SECONDS_MAX = 120.0
 """A million dead letters; for more there is the command."""

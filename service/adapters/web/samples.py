@@ -29,7 +29,7 @@ class Sample:
     calls_per_minute: int
     """Their limit."""
     backlog: int | None
-    """Events without an outcome; None while that is not known."""
+    """Events without an outcome, those set aside too; None while that is not known."""
     accepted: int = 0
     dead_letters: dict[str, int] = field(default_factory=dict)
     """By reason."""
@@ -61,11 +61,12 @@ class Samples:
         lanes = [lane for lane in status.lanes if lane.state == "owned"]
         lags = [each.lag for lane in lanes for each in lane.partitions]
         known = [lag for lag in lags if lag is not None]
+        apart = sum(lane.parked_calls + lane.overflow_calls for lane in lanes)
         return Sample(
             at_ms=int(time.time() * 1000),
             calls_in_window=sum(lane.calls_in_window for lane in lanes),
             calls_per_minute=sum(lane.calls_per_minute for lane in lanes),
-            backlog=sum(known) if len(known) == len(lags) else None,
+            backlog=apart + sum(known) if len(known) == len(lags) else None,
             accepted=ended.pop("accepted", 0),
             dead_letters=dict(ended),
         )
