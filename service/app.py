@@ -28,7 +28,15 @@ from service.adapters.logs import Logs
 from service.adapters.metrics import Metrics
 from service.adapters.provider import HttpProvider
 from service.adapters.redis import RedisWindow
-from service.adapters.web import Samples, WebControl, WebLetters, WebPage, WebServer
+from service.adapters.web import (
+    Samples,
+    Standings,
+    WebControl,
+    WebLetters,
+    WebPage,
+    WebReplays,
+    WebServer,
+)
 from service.core.facts import Fact
 from service.core.shared import Said, stay_seconds
 from service.errors import ConfigurationError, DispatcherError
@@ -55,11 +63,14 @@ class Observers:
             observer.tell(fact)
 
 
-async def run(settings: Settings, config_path: str | PathLike[str] | None = None) -> None:
+async def run(
+    settings: Settings, standings: Standings, config_path: str | PathLike[str] | None = None
+) -> None:
     """Dispatch until SIGTERM or SIGINT, then drain.
 
     Args:
         settings: of the whole process.
+        standings: tells where each replay stands, for the page.
         config_path: the file they came from, for commands that the page starts.
 
     Raises:
@@ -96,10 +107,12 @@ async def run(settings: Settings, config_path: str | PathLike[str] | None = None
     status = partial(status_of, replica, world)
     accounts = {flows.account(flow_id) for flow_id in (ANY_FLOW, *settings.flows)}
     control = KafkaControl(settings, broker)
+    replays = WebReplays(settings, standings, config_path)
     parts = (
         WebPage(settings, control, samples),
         WebControl(settings, control, accounts),
         WebLetters(settings, config_path),
+        replays,
     )
     routes = [route for part in parts for route in part.routes()]
     web = WebServer(settings, status, registry, routes)
@@ -108,6 +121,7 @@ async def run(settings: Settings, config_path: str | PathLike[str] | None = None
         if window is not None:
             stack.push_async_callback(window.close)
         metrics.observe(status)
+        stack.push_async_callback(replays.stop)
         await web.start()
         stack.push_async_callback(web.stop)
         sampling = asyncio.create_task(samples.run(status), name="samples")

@@ -108,6 +108,11 @@ function wrong(field, text) {
   the(`dialog-${field}`).focus();
 }
 
+/** Does `act` at once if the token is known, else asks for it first; null if that was left. */
+export async function withToken(title, text, label, act) {
+  return token === "" ? ask({ title, text, label, act: () => act() }) : act();
+}
+
 const EVERY = "*";
 const WAITS = "Nothing is lost: what waits stays in Kafka, so mind the retention of the requests.";
 

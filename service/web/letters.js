@@ -1,7 +1,8 @@
 // Looks for dead letters. Knows nothing of lanes; what it finds was written by strangers.
 
-import { ask, send } from "/page/actions.js";
+import { send, withToken } from "/page/actions.js";
 import { count, foreign, make, table } from "/page/parts.js";
+import { offer } from "/page/replays.js";
 
 const SEARCH_MS_MAX = 130_000;
 const KINDS_SHOWN = 12;
@@ -30,13 +31,12 @@ async function search(what) {
   place.replaceChildren(make("p", { role: "status" }, "Searching …"));
   const look = () => send("POST", "/page/dead-letters", what, null, SEARCH_MS_MAX);
   try {
-    const known = !the("forget").hidden;
-    const found = known ? await look() : await ask({
-      title: "Search dead letters", label: "Search", act: look,
-      text: "What is found are customers’ identifiers, so the search needs the token, as changes do.",
-    });
+    const found = await withToken("Search dead letters",
+      "What is found are customers’ identifiers, so the search needs the token, as changes do.",
+      "Search", look);
     if (found === null) place.replaceChildren();
     else show(place, found);
+    offer(found?.total ? what : null);
   } catch (error) {
     place.replaceChildren(make("p", { class: "error", role: "alert" }, error.message));
   }

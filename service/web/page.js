@@ -2,6 +2,7 @@
 
 import * as actions from "/page/actions.js";
 import * as letters from "/page/letters.js";
+import * as replays from "/page/replays.js";
 import { button, count, foreign, make, moment, renew, span, table } from "/page/parts.js";
 import { plotBars, plotLine } from "/page/plot.js";
 
@@ -35,10 +36,8 @@ async function read(path) {
 async function poll() {
   clearTimeout(timer);
   try {
-    const [status, history, group] = await Promise.all(
-      ["/status", "/page/history", "/page/lanes"].map(read),
-    );
-    seen = { status, history, group, nowMs: Date.parse(history.now) };
+    const [status, history] = await Promise.all(["/status", "/page/history"].map(read));
+    seen = { status, history, nowMs: Date.parse(history.now) };
     seenAt = performance.now();
     show();
   } catch {
@@ -46,6 +45,25 @@ async function poll() {
   }
   eager = Math.max(0, eager - 1);
   timer = setTimeout(poll, eager ? EAGER_MS : POLL_MS);
+}
+
+// What the dispatcher must ask Kafka for may take long, or fail, and the rest is shown all the same.
+let group = { lanes: [], error: null };
+
+async function follow(path, take) {
+  if (!document.hidden) {
+    try {
+      take(await read(path));
+    } catch {
+      take(null);
+    }
+  }
+  setTimeout(follow, eager ? EAGER_MS : POLL_MS, path, take);
+}
+
+function takeGroup(answer) {
+  group = answer ?? { ...group, error: "Kafka did not answer in time" };
+  if (seen) show();
 }
 
 function fail() {
@@ -111,7 +129,7 @@ function warnings(status) {
     }
     if (STANDINGS[lane.standing]) found.push(["warn", `Lane ${lane.lane}: ${STANDINGS[lane.standing]}.`]);
   }
-  if (seen.group.error) found.push(["warn", `The owners of lanes could not be read: ${seen.group.error}`]);
+  if (group.error) found.push(["warn", `The owners of lanes could not be read: ${group.error}`]);
   if (status.standby) found.push(["good", "This replica is a standby: it owns no lane, so it has no figures of its own."]);
   return found;
 }
@@ -223,7 +241,7 @@ function showFlows(status, holds) {
 
 function showLanes(status) {
   const mine = new Map(status.lanes.map((lane) => [lane.lane, lane]));
-  const known = new Map(seen.group.lanes.map(({ lane, owner }) => [lane, owner]));
+  const known = new Map(group.lanes.map(({ lane, owner }) => [lane, owner]));
   const numbers = [...new Set([...known.keys(), ...mine.keys()])].sort((one, other) => one - other);
   const rows = numbers.map((number) => {
     const lane = mine.get(number);
@@ -288,7 +306,10 @@ on("account-release", "click", () => command(actions.release("account", "*")));
 on("limit-form", "submit", withLimit);
 on("limit-reset", "click", () => command(actions.resetLimit()));
 on("forget", "click", actions.forget);
+replays.start(() => { eager = EAGER_POLLS; });
 letters.start(() => seen !== null && seen.history["takes-commands"]);
 document.addEventListener("visibilitychange", () => document.hidden ? clearTimeout(timer) : poll());
 window.addEventListener("resize", () => seen && plots());
 poll();
+follow("/page/lanes", takeGroup);
+follow("/page/replays", replays.show);

@@ -245,3 +245,22 @@ async def test_files_of_other_names_are_not_served(shown: Morning) -> None:
             assert "unsafe" not in policy
             assert policy.startswith("default-src 'none'")
             assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_replay_is_planned_and_executed(shown: Morning, browser: Browser) -> None:
+    """After the cause is repaired the morning's calls must go out, once, and be seen to."""
+    await shown.stage.twin.program({"switches": {"refused": []}})
+    async with tab(browser, shown.address) as opened:
+        page = opened.page
+        await page.locator("[name=reason]").select_option("rejected")
+        await search(page, since="1h")
+        before = len(shown.stage.outcomes.found)
+        await page.get_by_role("button", name="Plan a replay").click()
+        said = page.get_by_label("The plan")
+        await expect(said).to_contain_text("6 of 6 dead letters would be sent again")
+        await page.get_by_role("button", name="Send 6 again").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Send").click()
+        row = page.get_by_role("table", name="Replays").locator("tbody tr")
+        await expect(row).to_contain_text("done")
+        await expect(row).to_contain_text("6 of 6")
+        assert before <= len(shown.stage.outcomes.found)

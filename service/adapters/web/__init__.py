@@ -9,7 +9,8 @@ from __future__ import annotations
 from service.adapters.web.control import WebControl
 from service.adapters.web.letters import WebLetters
 from service.adapters.web.page import WebPage
+from service.adapters.web.replays import Standings, WebReplays
 from service.adapters.web.samples import Samples
 from service.adapters.web.server import WebServer
 
-__all__ = ["Samples", "WebControl", "WebLetters", "WebPage", "WebServer"]
+__all__ = ["Samples", "Standings", "WebControl", "WebLetters", "WebPage", "WebReplays", "WebServer"]

@@ -6,10 +6,7 @@ it is a process of its own, one at a time, and ended when it takes too long.
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from os import PathLike, fspath
 from typing import Annotated, Literal
 
@@ -17,11 +14,13 @@ import msgspec
 from aiohttp import web
 
 from service.adapters.web.access import Access, Refused, body_of
+from service.adapters.web.children import answer_of
 from service.core.outcome_schemas import REASONS
 from service.settings import Settings
 
 ROWS = 20
 """Newest ones under the counts; the command has all."""
+AS_JSON = ("--output=json", f"--rows={ROWS}")
 SCAN_SECONDS_MAX = 120.0
 """A million dead letters; for more there is the command."""
 
@@ -29,7 +28,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2000, pattern="^[^\\
 
 
 class Search(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True, kw_only=True):
-    """`POST /page/dead-letters`: as the command's options."""
+    """Which dead letters: as the commands' options. `POST /page/dead-letters`."""
 
     since: Text = "24h"
     until: Text | None = None
@@ -40,7 +39,13 @@ class Search(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=
     replayed: Literal["yes", "no"] | None = None
 
     def options(self) -> Iterator[str]:
-        """Each in one word, so that no value is ever taken for an option."""
+        """Each in one word, so that no value is ever taken for an option.
+
+        Raises:
+            Refused: there is no such reason.
+        """
+        if self.reason not in {None, *REASONS}:
+            raise Refused(400, f"reason: must be one of {', '.join(REASONS)}")
         for name in ("since", "until", "reason", "code", "flow", "client_identifier"):
             value = getattr(self, name)
             if value is not None:
@@ -63,43 +68,15 @@ class WebLetters:
 
     async def _search(self, request: web.Request) -> web.Response:
         search = await body_of(request, Search)
-        if search.reason not in {None, *REASONS}:
-            raise Refused(400, f"reason: must be one of {', '.join(REASONS)}")
         if self._is_busy:
             raise Refused(503, "another search is under way: try again", {"Retry-After": "5"})
         self._is_busy = True
         try:
-            found = await _answer_of(("dead-letters", "list", *self._config, *search.options()))
+            found = await answer_of(
+                (*("dead-letters", "list"), *self._config, *search.options(), *AS_JSON),
+                f"http {request.remote}",
+                SCAN_SECONDS_MAX,
+            )
         finally:
             self._is_busy = False
         return web.Response(body=found, content_type="application/json")
-
-
-async def _answer_of(arguments: Sequence[str]) -> bytes:
-    """What the command prints.
-
-    Raises:
-        Refused: it failed; the text is its own last line.
-    """
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service", *arguments),
-        *("--output=json", f"--rows={ROWS}"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(SCAN_SECONDS_MAX):
-            said, errors = await process.communicate()
-    except TimeoutError:
-        raise Refused(
-            504, f"it took more than {SCAN_SECONDS_MAX:g} s: ask for less time, or use the command"
-        ) from None
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-    if process.returncode:
-        lines = errors.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise Refused(400, lines[-1].removeprefix("error: "))
-    return said

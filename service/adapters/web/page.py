@@ -29,6 +29,7 @@ FILES: Mapping[str, str] = {
     "letters.js": "text/javascript",
     "parts.js": "text/javascript",
     "plot.js": "text/javascript",
+    "replays.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 """All that there is: no other name is ever looked for on the disk."""
