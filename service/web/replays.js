@@ -42,16 +42,19 @@ async function plan(ticked) {
 
 function showPlan(place, made) {
   const said = make("pre", { tabindex: "0", "aria-label": "The plan" }, made.said);
-  const go = make("div", { class: "buttons" },
-    button(`Send ${count(made.planned)} again …`, () => execute(made.plan, `Send ${count(made.planned)} events again`), ""));
+  const rate = make("input", { inputmode: "decimal", autocomplete: "off", placeholder: "as live traffic allows" });
+  const send = () => execute(made.plan, `Send ${count(made.planned)} events again`, rate.value.trim());
+  const go = make("div", { class: "search" },
+    make("label", {}, "Events a second", rate), button(`Send ${count(made.planned)} again …`, send, ""));
   place.replaceChildren(...[said, made.plan === null ? null : go].filter((each) => each !== null));
 }
 
-async function execute(plan, title) {
+async function execute(plan, title, rate = "") {
+  const pace = rate === "" ? "at a rate below what live traffic leaves of the limit" : `at ${rate} events a second`;
   const done = await ask({
     title, label: "Send",
-    text: "At a rate below what live traffic leaves of the limit. It stops by itself when more than half fail again, and can be stopped and resumed at any time.",
-    act: () => send("POST", `/page/replays/${plan}`, {}),
+    text: `They are sent ${pace}. It stops by itself when more than half fail again, and can be stopped and resumed at any time.`,
+    act: () => send("POST", `/page/replays/${plan}`, rate === "" ? {} : { rate: Number(rate) }),
   });
   if (done === null) return;
   the("plan").replaceChildren(make("p", { role: "status" }, "It has begun; see below."));

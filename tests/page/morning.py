@@ -62,7 +62,8 @@ def refused(number: int, identifier: str) -> dict[str, object]:
 @asynccontextmanager
 async def morning(kafka: str) -> AsyncIterator[Morning]:
     """A dispatcher with placed calls, dead letters of hostile names, and a hold of the provider."""
-    async with scene(kafka, *TWIN, http={"port": 0, "token": TOKEN}) as stage:
+    http, never = {"port": 0, "token": TOKEN}, {"flood_share": 1}
+    async with scene(kafka, *TWIN, http=http, dead_letters=never) as stage:
         dispatcher = await stage.run()
         found = Morning(stage, dispatcher)
         await stage.publish([call(number, FLOW) for number in range(60)])

@@ -13,7 +13,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
 from tests.page.browser import DESK, PHONE, SHOWN_MS_MAX, Scheme, chromium, tab
-from tests.page.morning import BACKWARDS, HOSTILE, MARKUP, TOKEN, UNKNOWN, Morning, morning
+from tests.page.morning import BACKWARDS, HOSTILE, MARKUP, TOKEN, UNKNOWN, Morning, morning, refused
 from tests.support.dispatcher import the_lane, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("page")]
@@ -247,20 +247,36 @@ async def test_files_of_other_names_are_not_served(shown: Morning) -> None:
             assert answer.headers["Cache-Control"] == "no-store"
 
 
-async def test_a_replay_is_planned_and_executed(shown: Morning, browser: Browser) -> None:
-    """After the cause is repaired the morning's calls must go out, once, and be seen to."""
+async def test_a_replay_is_planned_stopped_and_resumed(shown: Morning, browser: Browser) -> None:
+    """After the cause is repaired the morning's calls must go out, each once, and be seen to."""
+    again = [refused(number, f"again-{number}") for number in range(100, 194)]
+    fresh = {each.source for each in await shown.stage.publish(again, "rejected")}
+
+    async def failed() -> bool:
+        await shown.stage.outcomes.read_to_end()
+        return fresh <= {each.source for each in shown.stage.outcomes.found}
+
+    await until(failed)
+    placed = (await shown.stage.twin.summary()).calls_accepted
     await shown.stage.twin.program({"switches": {"refused": []}})
     async with tab(browser, shown.address) as opened:
         page = opened.page
+        dialog = page.get_by_role("dialog")
+        row = page.get_by_role("table", name="Replays").locator("tbody tr")
         await page.locator("[name=reason]").select_option("rejected")
         await search(page, since="1h")
-        before = len(shown.stage.outcomes.found)
         await page.get_by_role("button", name="Plan a replay").click()
         said = page.get_by_label("The plan")
-        await expect(said).to_contain_text("6 of 6 dead letters would be sent again")
-        await page.get_by_role("button", name="Send 6 again").click()
-        await page.get_by_role("dialog").get_by_role("button", name="Send").click()
-        row = page.get_by_role("table", name="Replays").locator("tbody tr")
+        await expect(said).to_contain_text("100 of 100 dead letters would be sent again")
+        await page.get_by_label("Events a second").fill("2")
+        await page.get_by_role("button", name="Send 100 again").click()
+        await dialog.get_by_role("button", name="Send").click()
+        await row.get_by_role("button", name="Stop").click()
+        await dialog.get_by_role("button", name="Stop it").click()
+        await expect(row).to_contain_text("interrupted")
+        await row.get_by_role("button", name="Resume").click()
+        await dialog.get_by_role("button", name="Send").click()
+        await expect(row).to_contain_text("100 of 100")
         await expect(row).to_contain_text("done")
-        await expect(row).to_contain_text("6 of 6")
-        assert before <= len(shown.stage.outcomes.found)
+    await shown.stage.placed_calls(placed + 100)
+    assert (await shown.stage.twin.summary()).calls_accepted == placed + 100
