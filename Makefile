@@ -64,7 +64,7 @@ check: venv ## format, lint, types, floors, packaging: all but the tests
 	@echo "check: all is well"
 
 test: setup browser ## runs all tests on WORKERS=2 processes, on a real Kafka; more options in ARGS
-	@$(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
+	@$(BIN)/pytest --quiet --numprocesses $(WORKERS) $(ARGS)
 
 chaos: setup ## breaks real processes for ROUNDS=20 rounds; SEED plays one run's faults again
 	@$(PY) -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.broker import shared_bootstrap
 from tests.support.kafka import Names
@@ -38,6 +40,18 @@ logging.getLogger("asyncio").addFilter(_is_news)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with a time limit of their own come first: as the last ones they would run alone."""
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+class OneWorkerForThePage(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped here
+    """Deals out single tests, but those of the page together: they share a browser and a scene."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/page" if nodeid.startswith("tests/page/") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWorkerForThePage:
+    """Which worker gets which test."""
+    return OneWorkerForThePage(config, log)
 
 
 @pytest.fixture(scope="session")

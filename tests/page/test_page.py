@@ -16,7 +16,7 @@ from tests.page.browser import DESK, PHONE, SHOWN_MS_MAX, Scheme, chromium, tab
 from tests.page.morning import BACKWARDS, HOSTILE, MARKUP, TOKEN, UNKNOWN, Morning, morning, refused
 from tests.support.dispatcher import the_lane, until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("page")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 expect.set_options(timeout=SHOWN_MS_MAX)
 

@@ -164,11 +164,13 @@ class WebReplays:
         words = ("dead-letters", "replay", *self._config, f"--execute={path}", *rate)
         self._running = await start(words, _who(request))
         self._said = ""
-        self._watcher = asyncio.create_task(self._watch(self._running), name="replay")
+        self._watcher = asyncio.create_task(self._watch(self._running, path), name="replay")
         return json_response({"id": name}, 202)
 
-    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+    async def _watch(self, process: asyncio.subprocess.Process, path: Path) -> None:
         said, errors = await process.communicate()
+        if process.returncode == 0:
+            _forget(path)
         self._said = said.decode(errors="replace").strip() or last_line(errors)
         self._running = None
         self._seen_until = 0.0
@@ -196,6 +198,11 @@ class WebReplays:
         mine = home / hashlib.sha256(self._group_id.encode()).hexdigest()[:16]
         mine.mkdir(exist_ok=True)
         return mine
+
+
+def _forget(path: Path) -> None:
+    """Its replay is done, so nobody will resume it."""
+    path.unlink(missing_ok=True)
 
 
 def _who(request: web.Request) -> str:
