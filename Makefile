@@ -26,8 +26,8 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka redis demo check test chaos simulate mutations matrix limit latency fairness bench format \
-	lock clean
+.PHONY: help setup venv kafka redis demo check test chaos simulate mutations matrix limit latency idle fairness \
+	bench format lock clean
 
 help: ## lists the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 14
@@ -81,6 +81,9 @@ limit: setup ## measures the limit by the provider's clock: SCOPE=lane|redis LAN
 
 latency: setup ## measures from event to committed outcome at half of the limit
 	@$(PY) -m tests.limit.latency
+
+idle: setup ## measures CPU and transactions with nothing to do, and CPU at the limit
+	@$(PY) -m tests.limit.idle
 
 fairness: setup ## measures how long ten calls wait behind 100,000 of other flows
 	@$(PY) -m tests.limit.fairness $(ARGS)

@@ -78,12 +78,12 @@ def one(window: int, many: int = MANY) -> Scene:
     )
 
 
-def mixed(window: int, many: int = MANY) -> Scene:
+def mixed(window: int, many: int = MANY, limit: int = LIMIT) -> Scene:
     """A few calls of each weight behind very many of each weight."""
     weights = (1, 3, 9)
     behind = tuple(Flow(f"Few0000{weight}", weight, FEW) for weight in weights)
     before = tuple(Flow(f"Many000{w}", w, many // len(weights), many=True) for w in weights)
-    return Scene(f"behind three flows, window {window:,}", (*before, *behind), window)
+    return Scene(f"behind three flows, window {window:,}", (*before, *behind), window, limit)
 
 
 async def play(scene: Scene, bootstrap: str) -> Waits:

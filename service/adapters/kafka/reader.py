@@ -31,6 +31,8 @@ SPARSE_WAIT_MS = 2_000
 millisecond of CPU."""
 METADATA_MS_MAX = 5_000
 """How late a partition that was added may be noticed."""
+SPARSE_METADATA_MS_MAX = 60_000
+"""The same where none is ever added; a partition that moves is noticed by its error."""
 
 
 class KeptRecord(msgspec.Struct, frozen=True, gc=False):
@@ -62,7 +64,7 @@ class KafkaReader:
             fetch_max_bytes=FETCH_BYTES_MAX,
             max_partition_fetch_bytes=PARTITION_BYTES_MAX,
             fetch_max_wait_ms=SPARSE_WAIT_MS if sparse else WAIT_MS,
-            metadata_max_age_ms=METADATA_MS_MAX,
+            metadata_max_age_ms=SPARSE_METADATA_MS_MAX if sparse else METADATA_MS_MAX,
         )
 
     async def start(self, positions: Mapping[Partition, int]) -> None:
