@@ -69,21 +69,22 @@ class Scene:
         return mixed + [f.name for f in self.flows if not f.many for _ in range(f.calls)]
 
 
-def one(window: int, many: int = MANY) -> Scene:
+def one(window: int, many: int = MANY, limit: int = LIMIT) -> Scene:
     """A few calls behind those of one flow."""
     return Scene(
         f"behind one flow, window {window:,}",
         (Flow("Many0001", 1, many, many=True), Flow("Few00001", 1, FEW)),
         window,
+        limit,
     )
 
 
-def mixed(window: int, many: int = MANY, limit: int = LIMIT) -> Scene:
+def mixed(window: int, many: int = MANY) -> Scene:
     """A few calls of each weight behind very many of each weight."""
     weights = (1, 3, 9)
     behind = tuple(Flow(f"Few0000{weight}", weight, FEW) for weight in weights)
     before = tuple(Flow(f"Many000{w}", w, many // len(weights), many=True) for w in weights)
-    return Scene(f"behind three flows, window {window:,}", (*before, *behind), window, limit)
+    return Scene(f"behind three flows, window {window:,}", (*before, *behind), window)
 
 
 async def play(scene: Scene, bootstrap: str) -> Waits:
