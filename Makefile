@@ -26,8 +26,8 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka redis browser demo check test chaos simulate mutations matrix limit latency \
-	replay-drill bench screenshots format lock clean
+.PHONY: help setup venv kafka redis browser demo check test chaos simulate mutations matrix limit latency idle \
+	fairness replay-drill bench screenshots format lock clean
 
 help: ## lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 19
@@ -89,6 +89,12 @@ latency: setup ## measures from event to committed outcome at half of the limit
 replay-drill: EVENTS := $(if $(filter file,$(origin EVENTS)),50000,$(EVENTS))
 replay-drill: setup ## sends EVENTS=50000 dead letters again beside live traffic, killed twice
 	@$(PY) -m tests.replay_drill --events $(EVENTS) $(ARGS)
+
+idle: setup ## measures CPU and transactions with nothing to do, and CPU at the limit
+	@$(PY) -m tests.limit.idle
+
+fairness: setup ## measures how long ten calls wait behind 100,000 of other flows
+	@$(PY) -m tests.limit.fairness $(ARGS)
 
 bench: setup ## measures CPU per call, calls per second and memory
 	@$(PY) -m bench $(ARGS)

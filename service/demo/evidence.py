@@ -138,12 +138,15 @@ class TwinPages:
         return msgspec.json.decode(await self._ask("GET", "ledger"), type=Summary)
 
     async def placed(self) -> list[Placed]:
-        """Every accepted call."""
-        seen = await self._lines("ledger/calls", CallSeen)
+        """Every accepted call, as the oracle wants it."""
         return [
             Placed(call.flow_id, bytes(call.client_identifier).decode(), call.times)
-            for call in seen
+            for call in await self.calls()
         ]
+
+    async def calls(self) -> list[CallSeen]:
+        """Every accepted call, with its times."""
+        return await self._lines("ledger/calls", CallSeen)
 
     async def requests(self) -> list[RequestSeen]:
         """The requests in order of arrival, the last 100,000."""

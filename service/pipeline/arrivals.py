@@ -46,9 +46,7 @@ class Arrivals:
         self._replays = replays
         self._recovered = recovered
 
-    def take(
-        self, tp: TopicPartition, records: Sequence[Record], end: int | None
-    ) -> Sequence[Record]:
+    def take(self, tp: TopicPartition, records: Sequence[Record]) -> Sequence[Record]:
         """Note the records in their ledger; returns those that need an outcome."""
         state = self._state
         todo, gone = state.ledgers[tp].read([record.offset for record in records])
@@ -56,8 +54,6 @@ class Arrivals:
         if todo is not None:
             wanted = set(todo)
             records = [record for record in records if record.offset in wanted]
-        if end is not None:
-            state.ends[tp] = end
         return records
 
     async def admit(self, records: Sequence[Record]) -> None:

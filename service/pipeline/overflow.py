@@ -1,8 +1,9 @@
 """Keeps one flow from filling the window: what exceeds its share waits in the overflow topic.
 
-Knows nothing of requests. When the window is full the largest flow gives up its latest calls, so
-that the events of others behind them are read. They come back in the order in which they went,
-flow by flow as each has room; a flow whose calls are passed over does not stop those behind.
+Knows nothing of requests. When the window is full the largest flow gives up its latest calls, a
+turn's worth at a time, so that the events of others behind them are read. They come back in the
+order in which they went, flow by flow as each has room; a flow whose calls are passed over does not
+stop those behind.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from service.errors import BrokerUnavailable
 from service.pipeline.arrivals import Arrivals
 from service.pipeline.bell import Bell
 from service.pipeline.flows import Flows
+from service.pipeline.outbox import OUTBOX_BYTES_MAX, OUTBOX_RECORDS_MAX
 from service.pipeline.reading import FETCH_RECORDS_MAX, TROUBLE_SECONDS
 from service.pipeline.shelf import Shelf
 from service.pipeline.state import LaneState
@@ -25,7 +27,7 @@ WINDOW_SHARE = 4
 """Calls that came back may take this part of the window beside the others; a flow with more than
 this part of it when it is full gives some up."""
 FLOW_SHARE = 8
-"""A flow is left with, and filled up to, this part of the window."""
+"""A flow is left with at least, and filled up to, this part of the window."""
 EMPTY_FETCHES_MAX = 2
 """Then the end is reached."""
 FETCH_SECONDS = 0.25
@@ -50,9 +52,7 @@ class Overflow:
         self._shelf = shelf
         self._arrivals = arrivals
         self._changed = changed
-        events_max = state.settings.events.window_events_max
-        self._flow_max = max(1, events_max // FLOW_SHARE)
-        self._held_max = max(1, events_max // WINDOW_SHARE)
+        self._events = state.settings.events
         self._unread: Counter[str] | None = None
         """By flow, what waits there; None: not known since the takeover."""
         self._spilled = Counter[str]()
@@ -63,17 +63,22 @@ class Overflow:
     # Out of the window
 
     def make_room(self) -> bool:
-        """The window is full: the largest flow gives up what exceeds its share; True if it did."""
+        """The window is full: the largest flow gives some up if it exceeds its share; True if so.
+
+        No more than a turn may write: what others sealed, and results, wait for that turn.
+        """
         state = self._state
         waiting = state.batcher.waiting
         flow_id = max(waiting, key=waiting.__getitem__, default=None)
-        if flow_id is None or waiting[flow_id] <= self._held_max:
+        if flow_id is None or waiting[flow_id] <= self._window_of(WINDOW_SHARE):
             return False
         account = self._flows.account(flow_id)
         if account not in state.proven or state.holds.holds(flow_id, account):
             # Nothing of it is sent anyway: Kafka keeps the backlog best where it is.
             return False
-        calls = state.batcher.withdraw_last(flow_id, waiting[flow_id] - self._flow_max)
+        excess = waiting[flow_id] - self._window_of(FLOW_SHARE)
+        few = min(OUTBOX_RECORDS_MAX, self._events_of(OUTBOX_BYTES_MAX))
+        calls = state.batcher.withdraw_last(flow_id, min(excess, few))
         state.spill(calls)
         self._spilled[flow_id] += len(calls)
         if self._unread is not None:
@@ -109,23 +114,42 @@ class Overflow:
 
     def _due(self) -> bool:
         """Whether a pass would bring something back."""
-        if not self._shelf.counts.unread or not self._has_room():
+        if not self._shelf.counts.unread:
+            # So what goes there from now on is all that there is.
+            self._all, self._unread = False, Counter()
+            return False
+        if not self._has_room():
             return False
         if self._all or self._unread is None:
             return True
         # Half of what it may have at least, or a pass would bring too little.
-        return any(self._room_of(flow) * 2 >= self._flow_max for flow in self._unread)
+        half = self._window_of(FLOW_SHARE) / 2
+        return any(self._room_of(flow) >= half for flow in self._unread)
 
     def _has_room(self) -> bool:
         state = self._state
+        bytes_max = self._events.window_bytes_max
         return (
-            len(self._shelf.counts.held) < self._held_max
+            len(self._shelf.counts.held) < self._window_of(WINDOW_SHARE)
+            and state.held_bytes < bytes_max + bytes_max // WINDOW_SHARE
             and not state.checkpoint_full(0.8)
             and not state.outbox.full
         )
 
     def _room_of(self, flow_id: str) -> int:
-        return self._flow_max - self._state.batcher.waiting.get(flow_id, 0)
+        return self._window_of(FLOW_SHARE) - self._state.batcher.waiting.get(flow_id, 0)
+
+    def _window_of(self, share: int) -> int:
+        """Events in this part of a full window, as large as those are that it holds now."""
+        fit = min(self._events.window_events_max, self._events_of(self._events.window_bytes_max))
+        return max(1, fit // share)
+
+    def _events_of(self, size: int) -> int:
+        """How many events of the present size make so many bytes."""
+        state = self._state
+        if not state.held_bytes:
+            return self._events.window_events_max
+        return max(1, size * state.held_events // state.held_bytes)
 
     def _someone_waits(self) -> bool:
         """Whether a flow with something unread has room."""

@@ -29,6 +29,8 @@ MAPS_MIN = 16
 TROUBLE_SECONDS = 1.0
 COUNT_SECONDS = 5.0
 """Between two looks for new partitions, of a lane that has none."""
+ENDS_SECONDS = 5.0
+"""Between two looks for what has come, while nothing is read."""
 
 
 class Reading:
@@ -59,7 +61,7 @@ class Reading:
         self._arrivals = arrivals
         self._make_room = make_room
         self._count = count
-        self._counted_at = float("-inf")
+        self._counted_at = self._looked_at = float("-inf")
         self._changed = changed
         self._partitions = 0
         """Of the requests topic, when they were last looked at."""
@@ -83,6 +85,7 @@ class Reading:
         await self._add_partitions()
         partitions, room = self._wanted()
         if not partitions:
+            await self._look_at_ends()
             await self.bell.wait(FETCH_SECONDS)
             return
         self._arrivals.skip_what_is_done(self._reader, partitions)
@@ -94,9 +97,13 @@ class Reading:
             await self._arrivals.look_where_logs_begin(self._reader, partitions)
             return
         for tp, records in batches.items():
-            wanted = self._arrivals.take(tp, records, self._reader.known_end(tp))
+            wanted = self._arrivals.take(tp, records)
             await self._arrivals.admit(wanted)
             self._state.observer.tell(EventsRead(tp, len(wanted)))
+        for tp in partitions:
+            end = self._reader.known_end(tp)
+            if end is not None:
+                self._state.ends[tp] = end
 
     def _wanted(self) -> tuple[Collection[TopicPartition], int]:
         """Partitions that may be read, and how many records there is room for."""
@@ -126,6 +133,15 @@ class Reading:
             state.held_events >= events.window_events_max
             or state.held_bytes >= events.window_bytes_max
         )
+
+    async def _look_at_ends(self) -> None:
+        """What comes while nothing is read is seen all the same."""
+        state, now = self._state, asyncio.get_running_loop().time()
+        partitions = [tp for tp in state.ledgers if tp not in state.aside]
+        if partitions and now > self._looked_at + ENDS_SECONDS:
+            self._looked_at = now
+            bounds = await self._reader.bounds(partitions)
+            state.ends |= {tp: end for tp, (_, end) in bounds.items()}
 
     async def _add_partitions(self) -> None:
         """Partitions added to the requests topic while running begin at their first record."""

@@ -92,7 +92,7 @@ class Shelf:
             return (), 0
         # Counted from here to there only: while a fetch waits, calls of this shelf may end.
         before = self.counts.waiting
-        todo = self._arrivals.take(self.tp, records, self._reader.known_end(self.tp))
+        todo = self._arrivals.take(self.tp, records)
         gone = max(0, before - self.counts.waiting)
         held = self.counts.held
         wanted = [read_back(record) for record in todo if record.offset not in held]

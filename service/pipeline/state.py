@@ -161,7 +161,7 @@ class LaneState:
         writes = self.outbox.writes.setdefault(tp, [])
         writes += [set_aside(call, why, now_ms, look_ms) for call in calls]
         records = [call.record for call in calls]
-        self.outbox.bytes += sum(map(bytes_of, records))
+        self.outbox.again(records)
         self._finish([place_of(record) for record in records], records)
         aside = self.aside[tp]
         aside.waiting += len(calls)
@@ -254,7 +254,7 @@ class LaneState:
 
     def _bury(self, source: Source, record: Record | None, failure: Failure) -> None:
         tp, write = self._targets.dead_letter(source, record, failure, self.replays)
-        self.outbox.bytes += bytes_of(record) if record else 0
+        self.outbox.again([record] if record else ())
         self.outbox.writes.setdefault(tp, []).append(write)
 
     def _finish(self, sources: Iterable[Source], records: Sequence[Record]) -> None:

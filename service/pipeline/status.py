@@ -93,7 +93,7 @@ def _owned(lane: int, state: LaneState, sender: Sender, standing: str) -> LaneSt
         recovering_batches=len(set(map(id, state.recovering.values()))),
         checkpoint_bytes=state.checkpoint_bytes,
         standing=standing,
-        minutes_until_drained=_minutes_until_drained(partitions, in_window),
+        minutes_until_drained=_minutes_until_drained(partitions, state.overflow.waiting, in_window),
     )
 
 
@@ -106,14 +106,16 @@ def _partitions(state: LaneState) -> Iterator[PartitionStatus]:
 
 
 def _minutes_until_drained(
-    partitions: Sequence[PartitionStatus], sent_in_a_minute: int
+    partitions: Sequence[PartitionStatus], moved: int, sent_in_a_minute: int
 ) -> float | None:
     lags = [each.lag for each in partitions if each.lag is not None]
     if len(lags) < len(partitions):
         return None
-    if not any(lags):
+    # What was moved to the overflow topic has left the lag, and waits to be sent all the same.
+    backlog = sum(lags) + moved
+    if not backlog:
         return 0.0
-    return round(sum(lags) / sent_in_a_minute, 2) if sent_in_a_minute else None
+    return round(backlog / sent_in_a_minute, 2) if sent_in_a_minute else None
 
 
 def _oldest_age(state: LaneState) -> float | None:

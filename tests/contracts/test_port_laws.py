@@ -21,6 +21,7 @@ from tests.support.kafka import Names
 
 WAIT_SECONDS = 5.0
 ELECTION_SECONDS = 30.0
+ENDS_SECONDS = 30.0
 MANY = 3000
 """Results of 300 bytes in one turn: more than Kafka takes in one produced batch."""
 
@@ -160,6 +161,24 @@ async def markers_take_offsets_and_aborted_records_are_not_seen(bench: Bench) ->
     await reader.stop()
 
 
+async def the_end_of_a_partition_is_known_whatever_it_holds(bench: Bench) -> None:
+    """A lag that counts markers, or is unknown where nothing was written, never comes to zero."""
+    topic = bench.settings.kafka.topics.requests
+    tp, empty = (topic, 0), (topic, 1)
+    async with bench.transaction([b"a", b"b"], commit=True):
+        pass
+    reader = bench.process("a").reader()
+    await reader.start({tp: 0, empty: 0})
+    await read(reader, tp, 2)
+    async with asyncio.timeout(ENDS_SECONDS):
+        while (reader.known_end(tp), reader.known_end(empty)) != (2, 0):
+            assert await reader.fetch([tp, empty], 10, 0.2) == {}
+    await bench.publish([b"c"])
+    await read(reader, tp, 1)
+    assert reader.known_end(tp) == 4
+    await reader.stop()
+
+
 async def nothing_is_read_past_an_open_transaction(bench: Bench) -> None:
     """An event that upstream takes back after it was placed is a call too many."""
     tp = (bench.settings.kafka.topics.requests, 0)
@@ -251,6 +270,7 @@ LAWS: list[Law] = [
     lanes_do_not_fence_each_other,
     a_writer_that_was_not_started_commits_nothing,
     markers_take_offsets_and_aborted_records_are_not_seen,
+    the_end_of_a_partition_is_known_whatever_it_holds,
     nothing_is_read_past_an_open_transaction,
     a_reader_goes_on_from_its_positions,
     a_position_outside_its_log_is_reported,

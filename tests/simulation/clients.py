@@ -217,6 +217,8 @@ class SimReader:
             if loop.time() >= deadline:
                 if not self._link.open and self._link.rng.random() < FETCH_FAILED_SHARE:
                     raise BrokerUnavailable("Kafka did not answer")
+                if self._link.open:
+                    self._note_ends(wanted)
                 return {}
             news = loop.create_future()
             for tp in wanted:
@@ -250,14 +252,19 @@ class SimReader:
                     break
                 raise RecordsGone("a position is outside its log")
             records = log.read(position, records_max)
-            self._ends[tp] = log.stable
             if records:
                 found[tp] = records
                 records_max -= len(records)
                 self._positions[tp] = records[-1].offset + 1
             if records_max <= 0:
                 break
+        self._note_ends(wanted)
         return found
+
+    def _note_ends(self, wanted: Sequence[TopicPartition]) -> None:
+        for tp in wanted:
+            log, position = self._kafka.logs[tp], self._positions[tp]
+            self._ends[tp] = log.stable if log.has(position) else min(position, log.stable)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """See `Reader.seek`."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.core.facts import Fact
+from service.pipeline.lane import World
 from service.pipeline.replica import Replica
 from tests.simulation.link import Link
 from tests.simulation.loop import Node
@@ -47,6 +48,8 @@ class Process:
     context: contextvars.Context
     task: asyncio.Task[None] | None = None
     replica: Replica | None = None
+    world: World | None = None
+    """What the replica was given."""
     ended: bool = False
 
     @property

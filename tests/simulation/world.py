@@ -176,6 +176,7 @@ class SimWorld:
             flows,
             SimWindow(self.redis) if settings.provider.limit_scope == "redis" else None,
         )
+        process.world = world
         replica = process.replica = Replica(world, broker.election())
         try:
             await replica.run()

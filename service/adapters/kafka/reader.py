@@ -31,6 +31,8 @@ SPARSE_WAIT_MS = 2_000
 millisecond of CPU."""
 METADATA_MS_MAX = 5_000
 """How late a partition that was added may be noticed."""
+SPARSE_METADATA_MS_MAX = 60_000
+"""The same where none is ever added; a partition that moves is noticed by its error."""
 
 
 class KeptRecord(msgspec.Struct, frozen=True, gc=False):
@@ -62,8 +64,13 @@ class KafkaReader:
             fetch_max_bytes=FETCH_BYTES_MAX,
             max_partition_fetch_bytes=PARTITION_BYTES_MAX,
             fetch_max_wait_ms=SPARSE_WAIT_MS if sparse else WAIT_MS,
-            metadata_max_age_ms=METADATA_MS_MAX,
+            metadata_max_age_ms=SPARSE_METADATA_MS_MAX if sparse else METADATA_MS_MAX,
         )
+
+        self._read_to: dict[TopicPartition, int] = {}
+        """The offset after the last record that was handed out, or where reading began."""
+        self._passed: dict[TopicPartition, int] = {}
+        """The same with the markers behind it."""
 
     async def start(self, positions: Mapping[Partition, int]) -> None:
         """See `Reader.start`."""
@@ -79,6 +86,7 @@ class KafkaReader:
         self._consumer.assign([*known, *fresh])
         for tp, offset in (known | fresh).items():
             self._consumer.seek(tp, offset)
+        self._read_to |= fresh
 
     async def fetch(
         self, partitions: Collection[Partition], records_max: int, wait_seconds: float
@@ -94,10 +102,13 @@ class KafkaReader:
                     timeout_ms=int(wait_seconds * 1000),
                     max_records=records_max,
                 )
+                for tp in (TopicPartition(*each) for each in partitions):
+                    self._passed[tp] = await self._consumer.position(tp)
         except BrokerUnavailable as error:
             if isinstance(error.__cause__, OffsetOutOfRangeError):
                 raise RecordsGone("a position is outside its log") from error
             raise
+        self._read_to |= {tp: records[-1].offset + 1 for tp, records in batches.items()}
         return {
             (tp.topic, tp.partition): [
                 KeptRecord(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
@@ -109,6 +120,7 @@ class KafkaReader:
     def seek(self, partition: Partition, offset: int) -> None:
         """See `Reader.seek`."""
         self._consumer.seek(TopicPartition(*partition), offset)
+        self._read_to[TopicPartition(*partition)] = offset
 
     async def bounds(
         self, partitions: Collection[Partition]
@@ -126,7 +138,10 @@ class KafkaReader:
         if tp not in self._consumer.assignment():
             return None
         high = self._consumer.last_stable_offset(tp)
-        return int(high) if high is not None and high >= 0 else None
+        if high is None or high < 0:
+            return None
+        # What was passed and not handed out are markers, which nobody waits for.
+        return int(high) if self._passed.get(tp, 0) < high else min(self._read_to[tp], int(high))
 
     def partition_count(self, topic: str) -> int:
         """See `Reader.partition_count`."""

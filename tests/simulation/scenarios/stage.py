@@ -14,7 +14,9 @@ from typing import Any
 
 from service.core import control
 from service.core.control import AnyCommand
+from service.core.status import LaneStatus
 from service.pipeline.state import LaneState
+from service.pipeline.status import status_of
 from service.twin.faults import Rule, Script
 from service.twin.ledger import RequestSeen
 from tests.simulation.link import Weather
@@ -180,6 +182,17 @@ class Stage(SimWorld):
             lane = process.replica.lanes.get(0)
             if lane is not None and lane.state is not None:
                 return lane.state
+        return None
+
+    @property
+    def status(self) -> LaneStatus | None:
+        """What /status says of lane 0, if somebody owns it."""
+        for slot in self.slots:
+            process = slot.process
+            if process is not None and process.runs and process.replica and process.world:
+                lanes = status_of(process.replica, process.world).lanes
+                if lanes:
+                    return lanes[0]
         return None
 
     def held(self, name: str) -> bool:
