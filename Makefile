@@ -26,7 +26,7 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka redis demo check test chaos simulate mutations matrix limit latency bench format \
+.PHONY: help setup venv kafka redis demo check test chaos simulate mutations matrix limit latency bench schemas format \
 	lock clean
 
 help: ## lists the targets
@@ -84,6 +84,16 @@ latency: setup ## measures from event to committed outcome at half of the limit
 
 bench: setup ## measures CPU per call, calls per second and memory
 	@$(PY) -m bench $(ARGS)
+
+# Their own tools, which nothing else here needs; the versions are those that were tried.
+SCHEMA_TOOLS := @asyncapi/parser@3.6.3 ajv@8.20.0 ajv-formats@3.0.1
+
+schemas: venv ## writes docs/schemas anew from the code, and checks them with AsyncAPI's parser and Ajv
+	@scripts/need.sh node=nodejs npm=npm
+	@$(PY) -m tests.support.published
+	@mkdir -p build/npm && $(call quietly,npm install --prefix build/npm --no-audit --no-fund \
+		--ignore-scripts $(SCHEMA_TOOLS))
+	@node scripts/check_schemas.mjs build/npm
 
 format: venv ## formats the code, and mends what the linter can
 	@$(BIN)/ruff check --quiet --fix-only $(CODE)
