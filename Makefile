@@ -26,7 +26,7 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka redis demo check test chaos simulate mutations matrix limit latency bench schemas format \
+.PHONY: help setup venv kafka redis demo check test chaos simulate mutations matrix limit latency bench alerts schemas format \
 	lock clean
 
 help: ## lists the targets
@@ -84,6 +84,13 @@ latency: setup ## measures from event to committed outcome at half of the limit
 
 bench: setup ## measures CPU per call, calls per second and memory
 	@$(PY) -m bench $(ARGS)
+
+alerts: setup ## each alert by promtool, and real faults to a webhook through Prometheus and Alertmanager
+	@scripts/need.sh promtool=prometheus prometheus=prometheus \
+		prometheus-alertmanager=prometheus-alertmanager
+	@$(call quietly,promtool check rules deploy/prometheus/rules.yaml)
+	@$(call quietly,promtool test rules deploy/prometheus/tests.yaml)
+	@$(PY) -m tests.alerts $$(grep -c '^  - name:' deploy/prometheus/tests.yaml)
 
 # Their own tools, which nothing else here needs; the versions are those that were tried.
 SCHEMA_TOOLS := @asyncapi/parser@3.6.3 ajv@8.20.0 ajv-formats@3.0.1
