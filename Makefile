@@ -26,7 +26,7 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka redis demo check test chaos simulate mutations matrix limit latency bench alerts schemas format \
+.PHONY: help setup venv kafka redis demo check test chaos simulate mutations matrix limit latency bench alerts image schemas format \
 	lock clean
 
 help: ## lists the targets
@@ -92,6 +92,10 @@ alerts: setup ## each alert by promtool, and real faults to a webhook through Pr
 	@$(call quietly,promtool test rules deploy/prometheus/tests.yaml)
 	@$(PY) -m tests.alerts $$(grep -c '^  - name:' deploy/prometheus/tests.yaml)
 
+image: setup ## builds the Dockerfile without Docker (root, Debian), and runs it as PID 1 on files it cannot write
+	@scripts/need.sh buildah=buildah debootstrap=debootstrap
+	@scripts/image.sh
+
 # Their own tools, which nothing else here needs; the versions are those that were tried.
 SCHEMA_TOOLS := @asyncapi/parser@3.6.3 ajv@8.20.0 ajv-formats@3.0.1
 
@@ -114,6 +118,8 @@ lock: venv ## writes requirements/*.txt anew from pyproject.toml; ARGS=--upgrade
 	@$(PIP_COMPILE) --output-file requirements/runtime.txt pyproject.toml
 	@$(PIP_COMPILE) --constraint requirements/runtime.txt --extra dev \
 		--output-file requirements/dev.txt pyproject.toml
+	@$(PIP_COMPILE) --constraint requirements/dev.txt --only-build-deps --build-deps-for=wheel \
+		--output-file requirements/build.txt pyproject.toml
 
 clean: ## removes .venv and what the tools left (not the cache with Kafka)
 	@rm -rf .venv .venv.lock build dist .hypothesis .import_linter_cache \
