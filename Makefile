@@ -26,11 +26,11 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka redis demo check test chaos simulate mutations matrix limit latency bench alerts image schemas format \
-	lock clean
+.PHONY: help setup venv kafka redis browser demo check test chaos simulate mutations matrix limit latency bench \
+	screenshots alerts image schemas format lock clean
 
 help: ## lists the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 14
+	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 18
 
 setup: venv kafka redis ## makes .venv, and fetches Kafka unless KAFKA_BOOTSTRAP names a broker
 
@@ -48,6 +48,9 @@ endif
 redis:
 	@scripts/need.sh redis-server=redis-server
 
+browser:
+	@scripts/need.sh chromium=chromium
+
 demo: setup ## runs everything on one machine: EVENTS=10000, more options in ARGS
 	@$(BIN)/call-dispatcher demo --events $(EVENTS) $(ARGS)
 
@@ -60,8 +63,8 @@ check: venv ## format, lint, types, floors, packaging: all but the tests
 	@$(call quietly,$(BIN)/hatchling build --target wheel --directory build/wheel)
 	@echo "check: all is well"
 
-test: setup ## runs all tests on WORKERS=2 processes, on a real Kafka; more options in ARGS
-	@$(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist worksteal $(ARGS)
+test: setup browser ## runs all tests on WORKERS=2 processes, on a real Kafka; more options in ARGS
+	@$(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
 
 chaos: setup ## breaks real processes for ROUNDS=20 rounds; SEED plays one run's faults again
 	@$(PY) -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -105,6 +108,10 @@ schemas: venv ## writes docs/schemas anew from the code, and checks them with As
 	@mkdir -p build/npm && $(call quietly,npm install --prefix build/npm --no-audit --no-fund \
 		--ignore-scripts $(SCHEMA_TOOLS))
 	@node scripts/check_schemas.mjs build/npm
+
+screenshots: MINUTES = 15
+screenshots: setup browser ## lets a campaign run for MINUTES=15, and takes the pictures of the page into docs/images
+	@$(PY) -m tests.page --minutes $(MINUTES)
 
 format: venv ## formats the code, and mends what the linter can
 	@$(BIN)/ruff check --quiet --fix-only $(CODE)

@@ -12,7 +12,9 @@ import secrets
 import signal
 import socket
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
+from os import PathLike
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
@@ -26,8 +28,15 @@ from service.adapters.logs import Logs
 from service.adapters.metrics import Metrics
 from service.adapters.provider import HttpProvider
 from service.adapters.redis import RedisWindow
-from service.adapters.web import WebServer
-from service.adapters.web_control import WebControl
+from service.adapters.web import (
+    Samples,
+    Standings,
+    WebControl,
+    WebLetters,
+    WebPage,
+    WebReplays,
+    WebServer,
+)
 from service.core.facts import Fact
 from service.core.shared import Said, stay_seconds
 from service.errors import ConfigurationError, DispatcherError
@@ -54,8 +63,15 @@ class Observers:
             observer.tell(fact)
 
 
-async def run(settings: Settings) -> None:
+async def run(
+    settings: Settings, standings: Standings, config_path: str | PathLike[str] | None = None
+) -> None:
     """Dispatch until SIGTERM or SIGINT, then drain.
+
+    Args:
+        settings: of the whole process.
+        standings: tells where each replay stands, for the page.
+        config_path: the file they came from, for commands that the page starts.
 
     Raises:
         DispatcherError: it cannot start, or must not go on; the text names the way out.
@@ -66,7 +82,7 @@ async def run(settings: Settings) -> None:
     broker = KafkaBroker(settings, client_id)
     await ensure_topics(settings, broker.options, lanes=None, create=settings.kafka.create_topics)
     registry = CollectorRegistry()
-    metrics, logs = Metrics(registry, settings), Logs()
+    metrics, logs, samples = Metrics(registry, settings), Logs(), Samples()
     provider_settings = settings.provider
     flows = Flows(settings)
     provider = HttpProvider(
@@ -80,7 +96,7 @@ async def run(settings: Settings) -> None:
         broker,
         provider,
         SystemClock(),
-        Observers([metrics, logs]),
+        Observers([metrics, logs, samples]),
         random.Random(secrets.randbits(64)),  # noqa: S311 - jitter and batch ids, nothing secret
         owner,
         make_intake(settings, flows),
@@ -88,16 +104,28 @@ async def run(settings: Settings) -> None:
         window,
     )
     replica = Replica(world, broker.election())
+    status = partial(status_of, replica, world)
     accounts = {flows.account(flow_id) for flow_id in (ANY_FLOW, *settings.flows)}
-    commands = WebControl(settings, KafkaControl(settings, broker), accounts)
-    web = WebServer(settings, lambda: status_of(replica, world), registry, commands.routes())
+    control = KafkaControl(settings, broker)
+    replays = WebReplays(settings, standings, config_path)
+    parts = (
+        WebPage(settings, control, samples),
+        WebControl(settings, control, accounts),
+        WebLetters(settings, config_path),
+        replays,
+    )
+    routes = [route for part in parts for route in part.routes()]
+    web = WebServer(settings, status, registry, routes)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(provider.close)
         if window is not None:
             stack.push_async_callback(window.close)
-        metrics.observe(lambda: status_of(replica, world))
+        metrics.observe(status)
+        stack.push_async_callback(replays.stop)
         await web.start()
         stack.push_async_callback(web.stop)
+        sampling = asyncio.create_task(samples.run(status), name="samples")
+        stack.callback(sampling.cancel)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(logs.loop_trouble)
         for number in (signal.SIGTERM, signal.SIGINT):

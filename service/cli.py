@@ -40,7 +40,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "limit": ("service.commands.limit:limit", "Change the limit of running replicas."),
         "dead-letters": (
             "service.commands.dead_letters:dead_letters",
-            "Find events that failed, understand why.",
+            "Find events that failed, send them again.",
         ),
         "audit": ("service.commands.audit:audit", "Prove one outcome per event."),
         "schema": ("service.commands.schema:schema", "JSON Schemas and the AsyncAPI document."),

@@ -281,6 +281,14 @@ class Control(Protocol):
         """
         ...
 
+    async def owners(self) -> Mapping[int, str]:
+        """By lane that a replica owns just now: that replica's client-id.
+
+        Raises:
+            BrokerUnavailable: try again later; also while the group is rebalancing.
+        """
+        ...
+
 
 class Observer(Protocol):
     """Told every fact; metrics and logs are observers. It must never raise."""

@@ -6,11 +6,15 @@ Knows nothing of how: app.py does.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import click
 
 from service.commands.options import config_option
 from service.settings.loading import load_settings
+
+if TYPE_CHECKING:
+    from service.core.replay_words import Replay, State
 
 
 @click.command()
@@ -24,6 +28,10 @@ def run(config_path: str | None) -> None:
     # Imported late: `--help` and wrong configurations need none of it.
     from service.adapters.logs import configure_logs  # noqa: PLC0415
     from service.app import run as run_app  # noqa: PLC0415
+    from service.replay import replays  # noqa: PLC0415
+
+    async def standings() -> list[tuple[Replay, State]]:
+        return [(each.replay, each.state) for each in await replays(settings)]
 
     configure_logs(settings)
-    asyncio.run(run_app(settings))
+    asyncio.run(run_app(settings, standings, config_path))

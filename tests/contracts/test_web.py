@@ -107,17 +107,7 @@ async def test_the_status_is_as_new_as_the_question() -> None:
     assert lane["holds"][0]["next-probe-seconds"] == 90.0
 
 
-async def test_the_index_names_every_endpoint() -> None:
-    """A newcomer who opens the address finds the way."""
-    async with served() as address:
-        index = await get(f"{address}/")
-        named = [line.split()[0] for line in index.text.splitlines() if line.startswith("/")]
-        answers = [await get(address + path) for path in named]
-    assert set(named) == {"/metrics", "/livez", "/readyz", "/status"}
-    assert [answer.status for answer in answers] == [200] * len(named)
-
-
-@pytest.mark.parametrize("path", ["/", "/metrics", "/livez", "/readyz", "/status", "/nowhere"])
+@pytest.mark.parametrize("path", ["/metrics", "/livez", "/readyz", "/status", "/nowhere"])
 async def test_no_answer_is_cached_guessed_at_or_tells_a_secret(path: str) -> None:
     """A stale probe, a sniffed type or a leaked key: each has hurt somebody before."""
     async with served() as address:

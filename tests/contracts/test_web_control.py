@@ -15,8 +15,7 @@ from prometheus_client import CollectorRegistry
 from service.adapters.kafka.broker import KafkaBroker
 from service.adapters.kafka.control import KafkaControl
 from service.adapters.kafka.topics import ensure_topics
-from service.adapters.web import WebServer
-from service.adapters.web_control import WebControl
+from service.adapters.web import WebControl, WebServer
 from service.core.control import CallsCancelled, HoldReleased, HoldSet, LimitSet, decode
 from service.settings import Settings
 from tests.contracts.seen import TOKEN, WELL, Got

@@ -149,10 +149,19 @@ class KafkaControl:
         Raises:
             BrokerUnavailable: the broker did not answer, or the group is rebalancing.
         """
+        return set(await self.owners())
+
+    async def owners(self) -> dict[int, str]:
+        """See `Control.owners`."""
         async with admin_client(self._options) as client:
             owned = await members(client, self._group_id)
         topic = self._names.checkpoints
-        return {partition for tps in owned.values() for name, partition in tps if name == topic}
+        return {
+            partition: client_id
+            for client_id, tps in owned.items()
+            for name, partition in tps
+            if name == topic
+        }
 
     async def _topic(self, name: str) -> TopicFacts:
         # Asked first: a client that names a topic may make it, on brokers that allow that.

@@ -1,23 +1,21 @@
 """The part of the HTTP interface that changes something: commands to running lanes.
 
 Knows nothing of Kafka, nor of what lanes make of a command. It is off while no token is set; a
-browser never sends the token by itself, so no other site's page can command (CSRF).
+browser never sends the token by itself, so no other site's page can command (CSRF; access.py).
 """
 
 from __future__ import annotations
 
-import asyncio
-import hmac
-import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import msgspec
 from aiohttp import web
 
+from service.adapters.web.access import Access, Refused, body_of, json_response
 from service.core.control import AnyCommand
 from service.core.orders import (
     Order,
@@ -30,18 +28,14 @@ from service.core.orders import (
     moment_ms,
 )
 from service.core.outcomes import rfc3339
-from service.errors import DispatcherError, OrderRefused
+from service.errors import OrderRefused
 from service.ports import Control
 from service.settings import Settings
 
-BODY_SECONDS = 5.0
-"""For a few hundred bytes from somebody who has the token."""
 COMMANDS_MAX = 8
 """Written at a time; each has a producer of its own."""
 ID_HEADER = "Idempotency-Key"
 """Names the command: repeating a request under one name changes nothing."""
-CHALLENGE: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
-OFF = "commands over HTTP are off: set http.token (DISPATCHER_HTTP__TOKEN) and start anew"
 
 
 class Body(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True, kw_only=True):
@@ -70,16 +64,7 @@ class LimitBody(Body, frozen=True):
     calls_per_minute: int
 
 
-AnyBody = TypeVar("AnyBody", bound=Body)
 Make = Callable[[web.Request, Order], Awaitable[AnyCommand]]
-
-
-class _Refused(Exception):
-    """An answer that is no success: HTTP status, and one line for people."""
-
-    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(text)
-        self.status, self.headers = status, headers
 
 
 class WebControl:
@@ -87,8 +72,7 @@ class WebControl:
 
     def __init__(self, settings: Settings, control: Control, accounts: Collection[str]) -> None:
         """`accounts` are the names of those that are configured."""
-        token = settings.http.token
-        self._token = None if token is None else token.get_secret_value().encode()
+        self._access = Access(settings.http)
         self._settings = settings
         self._control = control
         self._accounts = accounts
@@ -105,33 +89,16 @@ class WebControl:
         ]
 
     def _answering(self, make: Make) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def handler(request: web.Request) -> web.Response:
-            try:
-                self._authorise(request)
-                with self._room():
-                    return _json({"id": await self._give(request, make)}, 202)
-            except _Refused as refused:
-                return _json({"error": str(refused)}, refused.status, refused.headers)
-            except OrderRefused as error:
-                return _json({"error": str(error)}, 400)
-            except DispatcherError as error:
-                return _json({"error": str(error)}, 503)
+        async def act(request: web.Request) -> web.Response:
+            with self._room():
+                return json_response({"id": await self._give(request, make)}, 202)
 
-        return handler
-
-    def _authorise(self, request: web.Request) -> None:
-        if self._token is None:
-            raise _Refused(403, OFF)
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        # In constant time, so that the answer's time tells nothing about the token.
-        same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token)
-        if scheme.lower() != "bearer" or not same:
-            raise _Refused(401, "Authorization: Bearer <http.token> is missing or wrong", CHALLENGE)
+        return self._access.guarded(act)
 
     @contextmanager
     def _room(self) -> Iterator[None]:
         if self._under_way >= COMMANDS_MAX:
-            raise _Refused(503, "too many commands at a time: try again", {"Retry-After": "1"})
+            raise Refused(503, "too many commands at a time: try again", {"Retry-After": "1"})
         self._under_way += 1
         try:
             yield
@@ -150,7 +117,7 @@ class WebControl:
         return command.id
 
     async def _set_hold(self, request: web.Request, order: Order) -> AnyCommand:
-        body = await _body(request, HoldBody)
+        body = await body_of(request, HoldBody)
         return hold_set(_because(order, body), body.scope, body.name, self._accounts)
 
     async def _release_hold(self, request: web.Request, order: Order) -> AnyCommand:
@@ -161,7 +128,7 @@ class WebControl:
         raise OrderRefused("scope: must be flow or account")
 
     async def _cancel(self, request: web.Request, order: Order) -> AnyCommand:
-        body = await _body(request, CancelBody)
+        body = await body_of(request, CancelBody)
         flow_id(body.flow_id)
         before_ms = None
         if body.before is not None:
@@ -171,7 +138,7 @@ class WebControl:
         return calls_cancelled(_because(order, body), body.flow_id, ends)
 
     async def _set_limit(self, request: web.Request, order: Order) -> AnyCommand:
-        body = await _body(request, LimitBody)
+        body = await body_of(request, LimitBody)
         lanes, calls_max = await self._control.lane_count(), self._settings.batching.calls_max
         return limit_set(_because(order, body), body.calls_per_minute, lanes, calls_max)
 
@@ -181,24 +148,3 @@ class WebControl:
 
 def _because(order: Order, body: Body) -> Order:
     return Order(order.id, order.at, order.who, body.reason)
-
-
-async def _body(request: web.Request, kind: type[AnyBody]) -> AnyBody:
-    if request.content_type != "application/json":
-        raise _Refused(415, "the body must be JSON, with Content-Type: application/json")
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            raw = await request.read()
-    except TimeoutError:
-        raise _Refused(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
-    except web.HTTPRequestEntityTooLarge:
-        raise _Refused(413, "the body is too large") from None
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.MsgspecError as error:
-        raise OrderRefused(f"the body cannot be read: {error}") from error
-
-
-def _json(body: Any, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
-    text = json.dumps(body) + "\n"
-    return web.Response(text=text, status=status, headers=headers, content_type="application/json")

@@ -1,7 +1,7 @@
 """Serves what is seen from outside: metrics, probes, status.
 
 Knows nothing of what the numbers mean, and changes nothing by itself: each answer is made of a
-status that is asked for at that moment. Routes that change something are handed in.
+status that is asked for at that moment. The page, and what changes something, are handed in.
 """
 
 from __future__ import annotations
@@ -27,20 +27,12 @@ SHUTDOWN_SECONDS = 1.0
 HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Server": "call-dispatcher",
     "X-Content-Type-Options": "nosniff",
 }
-INDEX = """\
-call-dispatcher
-/metrics  Prometheus and OpenMetrics
-/livez    whether the process is alive
-/readyz   whether it takes part, why not, and what is held
-/status   lanes, flows, holds, limiter, backlog
-
-With `Authorization: Bearer <http.token>`, off while no token is set:
-POST /holds, DELETE /holds/SCOPE/NAME, POST /calls/cancel, PUT /limit, DELETE /limit
-"""
 
 
 class WebServer:
@@ -53,14 +45,13 @@ class WebServer:
         registry: CollectorRegistry,
         more: Iterable[web.RouteDef] = (),
     ) -> None:
-        """`more` are the routes that change something."""
+        """`more` are the page's routes, and those that change something."""
         self._host, self._port = settings.http.host, settings.http.port
         self._status = status
         self._registry = registry
         app = web.Application(client_max_size=REQUEST_BYTES_MAX)
         app.add_routes(
             [
-                web.get("/", self._index),
                 web.get("/metrics", self._metrics),
                 web.get("/livez", self._livez),
                 web.get("/readyz", self._readyz),
@@ -95,9 +86,6 @@ class WebServer:
     def address(self) -> str:
         """The URL of `/`, with the port that the system chose for port 0."""
         return _address(self._host, self._runner.addresses[0][1])
-
-    async def _index(self, _: web.Request) -> web.Response:
-        return web.Response(text=INDEX)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         try:
@@ -168,7 +156,9 @@ def _json_response(body: Any, status: int = 200) -> web.Response:
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
+    for name, value in HEADERS.items():
+        if name == "Server" or name not in response.headers:
+            response.headers[name] = value
 
 
 def _address(host: str, port: int) -> str:

@@ -1,0 +1,1 @@
+"""The operators' page in a real Chromium, before a real dispatcher."""
