@@ -27,7 +27,7 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
 .PHONY: help setup venv kafka redis browser demo check test chaos simulate mutations matrix limit latency idle \
-	fairness replay-drill bench screenshots format lock clean
+	fairness replay-drill bench screenshots alerts image schemas format lock clean
 
 help: ## lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 19
@@ -99,6 +99,27 @@ fairness: setup ## measures how long ten calls wait behind 100,000 of other flow
 bench: setup ## measures CPU per call, calls per second and memory
 	@$(PY) -m bench $(ARGS)
 
+alerts: setup ## each alert by promtool, and real faults to a webhook through Prometheus and Alertmanager
+	@scripts/need.sh promtool=prometheus prometheus=prometheus \
+		prometheus-alertmanager=prometheus-alertmanager
+	@$(call quietly,promtool check rules deploy/prometheus/rules.yaml)
+	@$(call quietly,promtool test rules deploy/prometheus/tests.yaml)
+	@$(PY) -m tests.alerts $$(grep -c '^  - name:' deploy/prometheus/tests.yaml)
+
+image: setup ## builds the Dockerfile without Docker (root, Debian), and runs it as PID 1 on files it cannot write
+	@scripts/need.sh buildah=buildah debootstrap=debootstrap
+	@scripts/image.sh
+
+# Their own tools, which nothing else here needs; the versions are those that were tried.
+SCHEMA_TOOLS := @asyncapi/parser@3.6.3 ajv@8.20.0 ajv-formats@3.0.1
+
+schemas: venv ## writes docs/schemas anew from the code, and checks them with AsyncAPI's parser and Ajv
+	@scripts/need.sh node=nodejs npm=npm
+	@$(PY) -m tests.support.published
+	@mkdir -p build/npm && $(call quietly,npm install --prefix build/npm --no-audit --no-fund \
+		--ignore-scripts $(SCHEMA_TOOLS))
+	@node scripts/check_schemas.mjs build/npm
+
 screenshots: MINUTES = 15
 screenshots: setup browser ## lets a campaign run for MINUTES=15, and takes the pictures of the page into docs/images
 	@$(PY) -m tests.page --minutes $(MINUTES)
@@ -115,6 +136,8 @@ lock: venv ## writes requirements/*.txt anew from pyproject.toml; ARGS=--upgrade
 	@$(PIP_COMPILE) --output-file requirements/runtime.txt pyproject.toml
 	@$(PIP_COMPILE) --constraint requirements/runtime.txt --extra dev \
 		--output-file requirements/dev.txt pyproject.toml
+	@$(PIP_COMPILE) --constraint requirements/dev.txt --only-build-deps --build-deps-for=wheel \
+		--output-file requirements/build.txt pyproject.toml
 
 clean: ## removes .venv and what the tools left (not the cache with Kafka)
 	@rm -rf .venv .venv.lock build dist .hypothesis .import_linter_cache \

@@ -1,0 +1,1 @@
+"""The container image, looked into and run: `make image`."""
