@@ -11,8 +11,9 @@ SPARE_SHARE = 0.8
 """Of what live traffic leaves of the limit: the rest is for its next peak."""
 BACKLOG_SECONDS_MAX = 5.0
 """With more than so many seconds of work before it, live traffic has nothing to spare."""
-CHUNK_SECONDS = 0.25
-"""Sent at once: what comes in small steps delays nobody for long."""
+CHUNK_SECONDS = 1.0
+"""Of events in one transaction. Rarer is better: a replay that is killed within one keeps readers
+waiting until it is resumed, or the broker ends it. Smaller steps delay live traffic less."""
 CHUNK_EVENTS_MAX = 1_000
 OUTCOMES_MIN = 50
 """A share of fewer says little."""

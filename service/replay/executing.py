@@ -36,7 +36,7 @@ from service.settings import Settings
 
 GAUGE_SECONDS = 2.0
 """Between two looks at live traffic."""
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 5.0
 """At the end, for the last outcomes."""
 
 Told = Callable[[Replay], None]

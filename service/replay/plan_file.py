@@ -64,8 +64,9 @@ class PlanFile:
             raise
 
     def _checked(self, path: Path) -> PlanHead:
+        line = self._file.readline(LINE_BYTES_MAX)
         try:
-            head = decode_head(self._file.readline(LINE_BYTES_MAX))
+            head = decode_head(line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path}: is no plan of `dead-letters replay`") from error
         if head.version != VERSION:
@@ -73,12 +74,13 @@ class PlanFile:
                 f"{path}: is a plan of version {head.version}; this program has {VERSION}: "
                 "make a new one"
             )
+        as_written = line == encode(head) + b"\n"
         digest, count = hashlib.sha256(encode(msgspec.structs.replace(head, sha256=""))), 0
         self._first = self._file.tell()
-        for line in self._file:
-            digest.update(line)
+        for row in self._file:
+            digest.update(row)
             count += 1
-        if (digest.hexdigest(), count) != (head.sha256, head.planned):
+        if not as_written or (digest.hexdigest(), count) != (head.sha256, head.planned):
             raise ConfigurationError(
                 f"{path}: was changed after it was made; make a new plan instead"
             )

@@ -7,6 +7,12 @@ from __future__ import annotations
 
 from tests.mutations.mutation import Mutation
 
+NO_LAST_LOOK = Mutation(
+    "holds are not asked before the first byte",
+    "pipeline/review.py",
+    "        if state.holds.stopped(batch.flow_id, batch.account):\n",
+    "        if False:\n",
+)
 FORGETFUL = Mutation(
     "a process forgets what it heard",
     "pipeline/heard.py",
@@ -228,6 +234,7 @@ OPERATORS = (
         "core/holds.py",
         "NEVER if state.by else now + min(PROBE_SECONDS_MAX, doubled)\n",
         "now + min(PROBE_SECONDS_MAX, doubled)\n",
+        also=(NO_LAST_LOOK,),
     ),
     Mutation(
         "a successor forgets holds",

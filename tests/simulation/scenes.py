@@ -108,21 +108,21 @@ def _return(plan: Plan, _: random.Random) -> None:
 
 
 def _relay(plan: Plan, _: random.Random) -> None:
-    """An owner with a long lease, and short-lived successors with a short one."""
-    # A shorter time limit would be one that no answer keeps.
-    plan.kinds -= {"reconfigure"}
+    """An owner with a long lease, a short-lived successor with a short one, and nothing else."""
+    plan.kinds -= OTHER_ENDS
+    plan.weather, plan.network, plan.script = Weather(), Network(), Script()
     plan.replicas = 3
-    plan.events, plan.fault_seconds = 60, 60.0
-    plan.settings["kafka"]["session_timeout_seconds"] = 10
+    plan.events, plan.fault_seconds = 60, 90.0
+    plan.settings["kafka"]["session_timeout_seconds"] = 20
     plan.settings["provider"] |= {
         "concurrency": 1,
         "requests_per_minute": None,
-        "timeout_seconds": 5,
+        "timeout_seconds": 7,
     }
     plan.other_settings = {name: dict(section) for name, section in plan.settings.items()}
     plan.head_start_seconds = 3.0
     plan.other_settings["kafka"]["session_timeout_seconds"] = 3
-    plan.switches |= {"latency-ms-min": 1500, "latency-ms-max": 3500}
+    plan.switches |= {"latency-ms-min": 3500, "latency-ms-max": 5500}
     plan.quiet_seconds, plan.spread = 0.0, 0.2
 
 
@@ -132,6 +132,19 @@ def _crowd(plan: Plan, rng: random.Random) -> None:
     plan.events, plan.fault_seconds = 100, 60.0
     plan.settings["events"] = {"window_events_max": rng.choice((8, 16, 32))}
     plan.quiet_seconds, plan.spread = 0.0, rng.choice((0.0, 0.5))
+
+
+def _command(plan: Plan, _: random.Random) -> None:
+    """Operators hold and cancel, some for minutes, what is busy and slow to connect."""
+    plan.events, plan.fault_seconds = 150, 400.0
+    plan.settings["provider"] |= {
+        "concurrency": 6,
+        "requests_per_minute": None,
+        "timeout_seconds": 20,
+    }
+    plan.switches |= {"latency-ms-min": 300, "latency-ms-max": 1500}
+    plan.network.not_sent_share = 0.4
+    plan.quiet_seconds, plan.spread = 0.0, 0.9
 
 
 def _break(plan: Plan, rng: random.Random) -> None:
@@ -161,6 +174,10 @@ def _break(plan: Plan, rng: random.Random) -> None:
     plan.script = replace(plan.script, rules=(*rules, *plan.script.rules))
 
 
+OTHER_ENDS = frozenset(
+    {"crash", "deaf", "freeze", "outage", "partition", "reconfigure", "restart", "return", "storm"}
+)
+"""Faults by which lanes change hands at other times than a scene needs."""
 DOUBTS = ("code-500-after", "code-206-after", "code-213-after")
 FLOW_FAULTS = (
     *("code-301-inside", "code-304-inside", "code-203-inside", "code-204-inside"),
@@ -169,7 +186,8 @@ FLOW_FAULTS = (
 ACCOUNT_FAULTS = ("code-401-inside", "code-212-inside", "http-403-before")
 
 SCENES = (
-    (0.32, Scene()),
+    (0.26, Scene()),
+    (0.06, Scene(frozenset({"operators", "unsent"}), (1, 2), (1, 2), (20, 100), _command)),
     (0.04, Scene(frozenset({"crash", "restart"}), (1, 2), (1, 2), (2, 20), _crowd)),
     (0.04, Scene(frozenset({"relay"}), (1,), (1, 2), (100,), _relay)),
     (0.04, Scene(frozenset({"migrate"}))),

@@ -6,6 +6,7 @@ Knows nothing of the dispatcher's own Kafka adapter, so that its tests have a se
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +19,8 @@ from aiokafka.errors import for_code
 
 ANSWER_SECONDS_MAX = 30.0
 """For one step with the broker: clients wait for ever while it is away."""
+MARKER_SECONDS_MAX = 2.0
+"""For the markers of a commit that was answered; a transaction may also be open for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,21 +112,44 @@ async def read_all(bootstrap: str, topic: str, *, committed_only: bool = True) -
     """All records up to the end as it is now, by partition and offset.
 
     `committed_only` reads read_committed: up to the first open transaction, without aborted ones.
+    A commit is answered before its markers stand everywhere (KIP-98): it waits a moment for them.
     A topic that is not there is an error, never empty.
     """
     partitions = await _partitions(bootstrap, topic)
+    isolation = "read_committed" if committed_only else "read_uncommitted"
+    async with _consumer(bootstrap, isolation) as consumer, asyncio.timeout(ANSWER_SECONDS_MAX):
+        if committed_only:
+            await _markers_written(bootstrap, consumer, partitions)
+        return await _read_to_end(consumer, partitions)
+
+
+@asynccontextmanager
+async def _consumer(bootstrap: str, isolation: str) -> AsyncIterator[Any]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
-        isolation_level="read_committed" if committed_only else "read_uncommitted",
+        isolation_level=isolation,
         auto_offset_reset="none",
         enable_auto_commit=False,
     )
     async with asyncio.timeout(ANSWER_SECONDS_MAX):
         await consumer.start()
-        try:
-            return await _read_to_end(consumer, partitions)
-        finally:
-            await consumer.stop()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def _markers_written(bootstrap: str, committed: Any, where: list[TopicPartition]) -> None:
+    """Until no transaction of before is open, or MARKER_SECONDS_MAX."""
+    async with _consumer(bootstrap, "read_uncommitted") as uncommitted:
+        ends = await uncommitted.end_offsets(where)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(MARKER_SECONDS_MAX):
+            while True:
+                stable = await committed.end_offsets(where)
+                if all(stable[one] >= end for one, end in ends.items()):
+                    return
+                await asyncio.sleep(0.02)
 
 
 async def _read_to_end(consumer: Any, partitions: list[TopicPartition]) -> list[Any]:

@@ -1,0 +1,1 @@
+"""A night of dead letters, sent again beside live traffic and killed in the middle."""
