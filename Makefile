@@ -26,11 +26,11 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka redis browser demo check test chaos simulate mutations matrix limit latency bench \
-	screenshots format lock clean
+.PHONY: help setup venv kafka redis browser demo check test chaos simulate mutations matrix limit latency \
+	replay-drill bench screenshots format lock clean
 
 help: ## lists the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 19
 
 setup: venv kafka redis ## makes .venv, and fetches Kafka unless KAFKA_BOOTSTRAP names a broker
 
@@ -84,6 +84,11 @@ limit: setup ## measures the limit by the provider's clock: SCOPE=lane|redis LAN
 
 latency: setup ## measures from event to committed outcome at half of the limit
 	@$(PY) -m tests.limit.latency
+
+# EVENTS has a default for the demo: here 50,000 unless it is given.
+replay-drill: EVENTS := $(if $(filter file,$(origin EVENTS)),50000,$(EVENTS))
+replay-drill: setup ## sends EVENTS=50000 dead letters again beside live traffic, killed twice
+	@$(PY) -m tests.replay_drill --events $(EVENTS) $(ARGS)
 
 bench: setup ## measures CPU per call, calls per second and memory
 	@$(PY) -m bench $(ARGS)

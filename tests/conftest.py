@@ -37,6 +37,11 @@ def _is_news(record: logging.LogRecord) -> bool:
 logging.getLogger("asyncio").addFilter(_is_news)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a time limit of their own come first: as the last ones they would run alone."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 class OneWorkerForThePage(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped here
     """Deals out single tests, but those of the page together: they share a browser and a scene."""
 
@@ -48,11 +53,6 @@ class OneWorkerForThePage(LoadScopeScheduling):  # type: ignore[misc]  # xdist i
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWorkerForThePage:
     """Which worker gets which test."""
     return OneWorkerForThePage(config, log)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with a time limit of their own come first: as the last ones they would run alone."""
-    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 LINE_SECONDS = 5.0
 """Between two lines of progress."""
 SECONDS_OF_A_MINUTE = 60
+REPLAYS_SHOWN = 20
 
 
 @click.command(name="replay")
@@ -45,7 +46,7 @@ SECONDS_OF_A_MINUTE = 60
 @click.option(
     "--max-replays",
     type=click.IntRange(min=1),
-    help="Leave out what was replayed so often.  [default: dead_letters.replays_max]",
+    help="Leave out what was replayed so often.  [default, and most: dead_letters.replays_max]",
 )
 @click.option(
     "--set-start-time", type=click.Choice(["now"]), help="For events of a past date: call now."
@@ -77,6 +78,7 @@ SECONDS_OF_A_MINUTE = 60
     show_default=True,
     help="Stop when more than this share of the outcomes are failures again.",
 )
+@click.option("--status", is_flag=True, help="Show the replays there were, and where each stands.")
 @click.pass_context
 def replay(context: click.Context, /, **options: Any) -> None:
     """Send dead letters again, in two steps.
@@ -86,6 +88,9 @@ def replay(context: click.Context, /, **options: Any) -> None:
     on when the same plan is executed again; nothing is sent twice.
     """
     settings = load_settings(options["config_path"])
+    if options["status"]:
+        _show_replays(settings)
+        return
     if options["execute_path"] is None:
         if context.get_parameter_source("abort_ratio") is not click.core.ParameterSource.DEFAULT:
             raise click.UsageError("--abort-ratio goes with --execute")
@@ -111,10 +116,10 @@ def _plan(settings: Settings, options: dict[str, Any]) -> None:
     from service.replay import Asked, make_plan  # noqa: PLC0415 - quick --help
 
     chosen = options["chosen"]
-    replays_max = options["max_replays"]
+    replays_max = settings.dead_letters.replays_max
     rules = Rules(
         force=options["force"],
-        replays_max=settings.dead_letters.replays_max if replays_max is None else replays_max,
+        replays_max=min(replays_max, options["max_replays"] or replays_max),
         start_time_now=options["set_start_time"] is not None,
         drop_expires_at=options["drop_expires_at"],
     )
@@ -239,3 +244,21 @@ def _show_end(last: Replay, path: Path) -> None:
     if last.left:
         click.echo(f"to go on: call-dispatcher dead-letters replay --execute {path}")
         raise click.exceptions.Exit(1)
+
+
+def _show_replays(settings: Settings) -> None:
+    from service.replay import replays  # noqa: PLC0415 - quick --help
+
+    rows = [
+        (
+            *(each.replay.id, each.state, each.replay.updated_at, each.replay.run_by),
+            *(f"{each.replay.planned:,}", f"{each.replay.sent:,}"),
+            *(f"{each.replay.accepted:,}", f"{each.replay.failed:,}", each.replay.note),
+        )
+        for each in asyncio.run(replays(settings))[:REPLAYS_SHOWN]
+    ]
+    if not rows:
+        click.echo("no replays")
+        return
+    header = ("replay", "state", "updated", "run by", "planned", "sent", "accepted", "failed again")
+    show([Section("replays", (*header, "note"), rows)])

@@ -175,6 +175,8 @@ async def test_a_killed_replay_goes_on_and_nothing_is_sent_twice(operator: Opera
         code, said = await operator.execute()
         assert code == 1, said
         assert "another replay is running" in said
+        code, said = await operator("--status")
+        assert (code, " running " in said) == (0, True), said
         os.kill(first.pid, signal.SIGKILL)
         await ended(first)
     before = await sent_offsets(operator)
@@ -245,7 +247,7 @@ async def test_a_replay_of_what_fails_again_stops_by_itself(operator: Operator) 
     async with KafkaScan(client_options(settings.kafka), lambda *_: None) as scan:
         plan = await make_plan(scan, settings, asked, path)
     assert plan.head.planned == EVENTS + 1
-    how = How("page", rate=100)
+    how = How("page", rate=25)
 
     def stop_soon(replay: Replay) -> None:
         if replay.sent >= OUTCOMES_MIN:
