@@ -41,6 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with a time limit of their own come first: as the last ones they would run alone."""
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
+
 class OneWorkerForThePage(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped here
     """Deals out single tests, but those of the page together: they share a browser and a scene."""
 
