@@ -27,19 +27,20 @@ class Origin(msgspec.Struct, frozen=True):
     topic: str
     partition: int
     offset: int
-    timestamp: int
-    """Milliseconds since the epoch."""
+    timestamp: int | None
+    """Milliseconds since the epoch; None if whoever replayed it did not tell."""
     replay_id: str
     count: int
     """How often it was replayed by now."""
 
     def headers(self) -> list[Header]:
         """What a replay writes, and what is read back."""
+        known = [] if self.timestamp is None else [(TIMESTAMP, str(self.timestamp).encode())]
         return [
             (TOPIC, self.topic.encode()),
             (PARTITION, str(self.partition).encode()),
             (OFFSET, str(self.offset).encode()),
-            (TIMESTAMP, str(self.timestamp).encode()),
+            *known,
             (REPLAY_ID, self.replay_id.encode()),
             (REPLAY_COUNT, str(self.count).encode()),
         ]
@@ -71,7 +72,7 @@ def named_in(headers: Sequence[Header], known: Collection[str]) -> Origin | None
             named[TOPIC],
             int(named[PARTITION]),
             int(named[OFFSET]),
-            int(named[TIMESTAMP]),
+            int(named[TIMESTAMP]) if TIMESTAMP in named else None,
             named[REPLAY_ID],
             int(named[REPLAY_COUNT]),
         )

@@ -35,12 +35,12 @@ def _described(schema: Schema, text: str) -> Schema:
     return {**schema, "description": text}
 
 
-def _record(*more: str) -> Schema:
+def _record(*more: str, timestamp: Schema = _TIME) -> Schema:
     properties: Schema = {
         "topic": {"type": "string"},
         "partition": {"type": "integer", "minimum": 0},
         "offset": {"type": "integer", "minimum": 0},
-        "timestamp": _TIME,
+        "timestamp": timestamp,
         **{name: {"type": "string"} for name in more},
     }
     return {
@@ -80,7 +80,10 @@ def result_json_schema() -> Schema:
             "one dead letter for it.",
         ),
         "origin": {
-            "anyOf": [{"type": "null"}, _record("replay-id")],
+            "anyOf": [
+                {"type": "null"},
+                _record("replay-id", timestamp={**_TIME, "type": ["string", "null"]}),
+            ],
             "description": "For a replayed event the first record it came from.",
         },
     }

@@ -107,7 +107,7 @@ def _origin(record: Record, replays: Collection[str]) -> bytes:
         "topic": origin.topic,
         "partition": origin.partition,
         "offset": origin.offset,
-        "timestamp": rfc3339(origin.timestamp),
+        "timestamp": None if origin.timestamp is None else rfc3339(origin.timestamp),
         "replay-id": origin.replay_id,
     }
     return json.dumps(told, separators=(",", ":")).encode()

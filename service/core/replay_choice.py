@@ -111,7 +111,8 @@ def event_of(
 def _origin(letter: Letter, replay_id: str) -> Origin:
     topic, partition, offset = letter.first_source
     if letter.origin is None:
-        began_ms = round(datetime.fromisoformat(letter.published_at).timestamp() * 1000)
+        at = letter.published_at
+        began_ms = round(datetime.fromisoformat(at).timestamp() * 1000) if at else None
     else:
         began_ms = letter.origin.timestamp
     return Origin(topic, partition, offset, began_ms, replay_id, letter.replay_count + 1)

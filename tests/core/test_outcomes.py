@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,29 @@ def test_a_result_has_every_field_and_only_the_trace_of_the_headers() -> None:
             "timestamp": "2026-11-22T23:50:56.080Z",
         },
         "origin": None,
+    }
+    jsonschema.validate(result, result_json_schema())
+
+
+def test_a_replays_five_headers_are_enough_for_an_origin() -> None:
+    """The contract names no header for the time of the first life: tools of others give none."""
+    headers = [
+        ("dispatch.origin-topic", b"calls.requests"),
+        ("dispatch.origin-partition", b"1"),
+        ("dispatch.origin-offset", b"7"),
+        ("dispatch.replay-id", b"night-1"),
+        ("dispatch.replay-count", b"1"),
+    ]
+    replayed = dataclasses.replace(Event(), headers=tuple(headers))
+    again = Call(replayed, "AbCd1234", b'"c1"', "c1", b"{}", -1, None, None)
+    [(_, value, _)] = results(ACCEPTANCE, [again], ["u-1"], {"night-1"})
+    result: dict[str, Any] = json.loads(value or b"")
+    assert result["origin"] == {
+        "topic": "calls.requests",
+        "partition": 1,
+        "offset": 7,
+        "timestamp": None,
+        "replay-id": "night-1",
     }
     jsonschema.validate(result, result_json_schema())
 
