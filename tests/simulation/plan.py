@@ -206,7 +206,8 @@ def _settings(
         },
         "dead_letters": {"flood_events_min": rng.choice((10, 100)), "flood_share": 0.2}
         if "operators" in kinds
-        else {},
+        # Nobody is there to release a flow that the flood breaker holds.
+        else {"flood_events_min": 1_000},
         "events": {"window_events_max": rng.choice((2 * calls_max, 50, 1000, 1000))}
         if calls_max <= 25
         else {},
