@@ -33,6 +33,8 @@ class Outgoing:
     """For lag tools only; nobody here reads them back."""
     lane: int
     checkpoint: bytes
+    key: bytes | None = None
+    """Of the checkpoint's record, if it is not the lane's."""
 
 
 @dataclass(frozen=True, slots=True)

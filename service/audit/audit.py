@@ -25,6 +25,7 @@ from service.core.marks import Standing
 from service.core.open_work import Gap, OpenWork
 from service.core.origin import origin_of
 from service.core.outcomes import rfc3339
+from service.letters.reading import replay_ids
 from service.settings import TopicsSettings
 
 
@@ -71,7 +72,7 @@ class Auditor:
         self._work = await reading.open_work(self._broker, lanes)
         self._audit = reading.books(names.requests, count, self._stretches, self._work)
         await reading.waiting(scan, self._audit, self._work, names, lanes)
-        self._ids = await reading.replay_ids(scan, names.replays)
+        self._ids = await replay_ids(scan, names.replays)
         topics = (names.results, names.dead_letters)
         tps = [(topic, each) for topic in topics for each in range(facts[topic].partitions)]
         self._outcomes = Outcomes(scan, names, tps, self._called)

@@ -112,16 +112,6 @@ async def open_work(broker: KafkaBroker, lanes: int) -> OpenWork:
     return OpenWork(decode(each.value) for each in stored if each is not None)
 
 
-async def replay_ids(scan: KafkaScan, topic: str) -> set[str]:
-    """The replays there are."""
-    tp = (topic, 0)
-    span = ((await scan.starts([tp]))[tp], (await scan.ends([tp]))[tp])
-    ids = set[str]()
-    async for _, records in scan.read(topic, {tp: span}):
-        ids.update((record.key or b"").decode(errors="replace") for record in records)
-    return ids
-
-
 async def waiting(
     scan: KafkaScan, audit: Audit, work: OpenWork, names: TopicsSettings, lanes: int
 ) -> None:

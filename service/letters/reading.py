@@ -56,9 +56,15 @@ async def letters(
 
 
 async def replay_ids(scan: KafkaScan, topic: str) -> set[str]:
-    """The replays there are."""
-    ids = set[str]()
-    async for _, records in scan.read("replays", await spans(scan, topic)):
+    """The replays there are; one that is being noted just now too.
+
+    Raises:
+        TopicsError: the topic does not exist.
+    """
+    await scan.topics([topic])
+    tp, ids = (topic, 0), set[str]()
+    span = ((await scan.starts([tp]))[tp], (await scan.ends([tp]))[tp])
+    async for _, records in scan.read("replays", {tp: span}):
         ids.update((record.key or b"").decode(errors="replace") for record in records)
     return ids
 

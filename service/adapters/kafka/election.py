@@ -46,10 +46,20 @@ def _assignor() -> type[StickyPartitionAssignor]:
 class KafkaElection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped here
     """`Election` on aiokafka's group coordinator, with sticky assignment."""
 
-    def __init__(self, options: dict[str, Any], settings: KafkaSettings, client_id: str) -> None:
+    def __init__(
+        self,
+        options: dict[str, Any],
+        settings: KafkaSettings,
+        client_id: str,
+        group_id: str | None = None,
+        topic: str | None = None,
+    ) -> None:
+        """Other elections than that of the lanes have a `group_id` and a `topic` of their own."""
         self._options = options
-        self._settings = settings
+        self._session_seconds = settings.session_timeout_seconds
         self._client_id = client_id
+        self._group_id = group_id or settings.group_id
+        self._topic = topic or settings.topics.checkpoints
         self._consumer: AIOKafkaConsumer | None = None
         self._poller: asyncio.Task[None] | None = None
         self._on_lanes: Callable[[frozenset[int]], None] | None = None
@@ -57,11 +67,11 @@ class KafkaElection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     async def join(self, on_lanes: Callable[[frozenset[int]], None]) -> None:
         """See `Election.join`."""
         self._on_lanes = on_lanes
-        session_ms = int(self._settings.session_timeout_seconds * 1000)
+        session_ms = int(self._session_seconds * 1000)
         self._consumer = AIOKafkaConsumer(
             **self._options,
             client_id=self._client_id,
-            group_id=self._settings.group_id,
+            group_id=self._group_id,
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=session_ms // 10,
             rebalance_timeout_ms=max(session_ms, 60_000),
@@ -69,7 +79,7 @@ class KafkaElection(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             enable_auto_commit=False,
             auto_offset_reset="latest",
         )
-        self._consumer.subscribe([self._settings.topics.checkpoints], listener=self)
+        self._consumer.subscribe([self._topic], listener=self)
         async with answered("joining the group"):
             await self._consumer.start()
         self._poller = asyncio.create_task(self._poll(self._consumer), name="election-poll")

@@ -9,32 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    InvalidProducerEpoch,
-    KafkaError,
-    MessageSizeTooLargeError,
-    ProducerFenced,
-    RecordListTooLargeError,
-)
-
-from service.adapters.kafka.connection import answered, client_options, describe, goodbye
+from service.adapters.kafka.connection import client_options
 from service.adapters.kafka.election import KafkaElection
-from service.errors import BrokerUnavailable, DispatcherError, TopicsError
-from service.ports import TopicPartition, Write
+from service.adapters.kafka.writer import KafkaWriter
+from service.errors import (
+    BrokerUnavailable,
+    CommitUnknown,
+    DispatcherError,
+    LaneFenced,
+    TopicsError,
+)
+from service.ports import Outgoing, TopicPartition, Write
 from service.settings import KafkaSettings
 
-BATCH_BYTES_MAX = 512 * 1024
-"""Of one produced batch: below every usual `max.message.bytes`."""
-COMMIT_SECONDS = 15.0
-"""A broker that restarts needs some of it to come back."""
-TRANSACTION_SECONDS_MAX = 20
-"""So long a killed replay's open transaction keeps readers waiting; above `COMMIT_SECONDS`."""
+PARTITION = 0
+"""The replays topic has only this one."""
+TRANSACTION_SECONDS_MAX = 20.0
+"""So long a killed replay keeps readers of live traffic waiting: above the time of a commit."""
 JOIN_SECONDS = 10.0
 """To be given the lock beyond the time after which a dead owner loses it."""
 
@@ -51,11 +46,12 @@ class ReplayLock:
         self._seconds = kafka.session_timeout_seconds + JOIN_SECONDS
         self.lost = asyncio.Event()
         self._owned = asyncio.Event()
-        # The election is by membership on whatever topic stands for the checkpoints.
-        topics = kafka.topics.model_copy(update={"checkpoints": kafka.topics.replays})
-        group = {"group_id": group_of(kafka), "topics": topics}
         self._election = KafkaElection(
-            client_options(kafka), kafka.model_copy(update=group), f"replay-{secrets.token_hex(4)}"
+            client_options(kafka),
+            kafka,
+            f"replay-{secrets.token_hex(4)}",
+            group_of(kafka),
+            kafka.topics.replays,
         )
 
     async def __aenter__(self) -> Self:
@@ -98,14 +94,15 @@ class KafkaReplayer:
     """The transactional producer of all replays; starting one ends every other."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
-        self._kafka = kafka
-        self._producer = AIOKafkaProducer(
-            **client_options(kafka),
-            transactional_id=group_of(kafka),
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=BATCH_BYTES_MAX,
-            transaction_timeout_ms=TRANSACTION_SECONDS_MAX * 1000,
+        self._requests = kafka.topics.requests
+        name = group_of(kafka)
+        self._writer = KafkaWriter(
+            client_options(kafka),
+            name,
+            name,
+            kafka.topics.replays,
+            None,
+            TRANSACTION_SECONDS_MAX,
         )
 
     async def __aenter__(self) -> Self:
@@ -115,10 +112,9 @@ class KafkaReplayer:
             BrokerUnavailable: the broker did not answer.
         """
         try:
-            async with answered("starting the producer"):
-                await self._producer.start()
+            await self._writer.start()
         except BaseException:
-            await goodbye(self._producer.stop())
+            await self._writer.stop()
             raise
         return self
 
@@ -128,7 +124,7 @@ class KafkaReplayer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await goodbye(self._producer.stop())
+        await self._writer.stop()
 
     async def commit(
         self, events: Mapping[TopicPartition, Sequence[Write]], replay_id: str, note: bytes
@@ -141,37 +137,13 @@ class KafkaReplayer:
             BrokerUnavailable: it may be committed or not; the replays topic tells.
         """
         try:
-            async with asyncio.timeout(COMMIT_SECONDS):
-                await self._commit(events, replay_id, note)
-        except (ProducerFenced, InvalidProducerEpoch) as error:
+            await self._writer.commit(Outgoing(events, {}, PARTITION, note, replay_id.encode()))
+        except LaneFenced as error:
             raise DispatcherError("another process replays now: this one stops") from error
-        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+        except TopicsError as error:
             raise TopicsError(
                 "the broker refused an event as too large: raise max.message.bytes of topic "
-                f"{self._kafka.topics.requests} to 1048588 or more"
+                f"{self._requests} to 1048588 or more"
             ) from error
-        except (TimeoutError, KafkaError, OSError, AssertionError) as error:
-            raise BrokerUnavailable(
-                f"Kafka did not confirm a transaction: {describe(error)}"
-            ) from error
-
-    async def _commit(
-        self, events: Mapping[TopicPartition, Sequence[Write]], replay_id: str, note: bytes
-    ) -> None:
-        producer, now_ms = self._producer, int(time.time() * 1000)
-        note_tp: TopicPartition = (self._kafka.topics.replays, 0)
-        note_write: Write = (replay_id.encode(), note, [])
-        await producer.begin_transaction()
-        sent: list[asyncio.Future[Any]] = []
-        try:
-            for (topic, partition), writes in {**events, note_tp: [note_write]}.items():
-                for key, value, headers in writes:
-                    sent.append(
-                        await producer.send(
-                            topic, value, key, partition, timestamp_ms=now_ms, headers=headers
-                        )
-                    )
-        finally:
-            # A commit succeeds although a send in it failed, unless every future is looked at.
-            await asyncio.gather(*sent)
-        await producer.commit_transaction()
+        except CommitUnknown as error:
+            raise BrokerUnavailable(str(error)) from error

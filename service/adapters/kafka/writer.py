@@ -29,6 +29,8 @@ BATCH_BYTES_MAX = 512 * 1024
 FENCE_KEY = b"fence"
 """Key of the record that a new owner writes first; no checkpoint has it."""
 FENCE_VALUE = b"1"
+TRANSACTION_SECONDS_MAX = 60.0
+"""So long what a killed writer left open keeps readers waiting, unless a successor comes first."""
 COMMIT_SECONDS = 15.0
 """A broker that was killed needs some of it to come back; after that the log is asked."""
 
@@ -49,8 +51,10 @@ class KafkaWriter:
         group_id: str,
         checkpoints: str,
         lane: int | None,
+        transaction_seconds_max: float = TRANSACTION_SECONDS_MAX,
     ) -> None:
         """`lane` is the checkpoint partition to fence, or None for a writer of no lane."""
+        self._transaction_ms_max = int(transaction_seconds_max * 1000)
         self._options = options
         self._transactional_id = transactional_id
         self._group_id = group_id
@@ -68,7 +72,7 @@ class KafkaWriter:
             acks="all",
             enable_idempotence=True,
             max_batch_size=BATCH_BYTES_MAX,
-            transaction_timeout_ms=60_000,
+            transaction_timeout_ms=self._transaction_ms_max,
         )
         async with answered("starting the lane's producer"):
             await self._producer.start()
@@ -110,7 +114,7 @@ class KafkaWriter:
     async def _commit(self, producer: AIOKafkaProducer, outgoing: Outgoing) -> int:
         await producer.begin_transaction()
         now_ms = int(time.time() * 1000)
-        key = f"lane-{outgoing.lane}".encode()
+        key = outgoing.key or f"lane-{outgoing.lane}".encode()
         checkpoint: Write = (key, outgoing.checkpoint, [])
         sent: list[asyncio.Future[Any]] = []
         try:
