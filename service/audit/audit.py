@@ -25,7 +25,7 @@ from service.core.marks import Standing
 from service.core.open_work import Gap, OpenWork
 from service.core.origin import origin_of
 from service.core.outcomes import rfc3339
-from service.letters.reading import replay_ids
+from service.letters.reading import open_work, replay_ids
 from service.settings import TopicsSettings
 
 
@@ -69,7 +69,7 @@ class Auditor:
         facts = await scan.topics([*names.model_dump().values()])
         count, lanes = facts[names.requests].partitions, facts[names.checkpoints].partitions
         self._stretches = await reading.stretches(scan, names.requests, count, self._wanted)
-        self._work = await reading.open_work(self._broker, lanes)
+        self._work = await open_work(self._broker, lanes)
         self._audit = reading.books(names.requests, count, self._stretches, self._work)
         await reading.waiting(scan, self._audit, self._work, names, lanes)
         self._ids = await replay_ids(scan, names.replays)

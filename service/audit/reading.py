@@ -13,14 +13,12 @@ from typing import Any
 
 import msgspec
 
-from service.adapters.kafka.broker import KafkaBroker
 from service.adapters.kafka.scan import KafkaScan, Span
 from service.audit.against import Called
 from service.audit.spill import marks
 from service.core.aside import read_back
 from service.core.audit import Audit, Stretch
 from service.core.calls import Place
-from service.core.checkpoint import decode
 from service.core.letters import source_of
 from service.core.marks import BATCH, OVERFLOW, PARKED
 from service.core.open_work import OpenWork
@@ -104,12 +102,6 @@ def books(topic: str, count: int, found: Stretches, work: OpenWork) -> Audit:
         },
         work,
     )
-
-
-async def open_work(broker: KafkaBroker, lanes: int) -> OpenWork:
-    """What the last checkpoint of every lane says."""
-    stored = [await broker.last_checkpoint(lane) for lane in range(lanes)]
-    return OpenWork(decode(each.value) for each in stored if each is not None)
 
 
 async def waiting(

@@ -44,7 +44,10 @@ class OpenWork:
         self.in_batches: set[Place] = set()
         """Where the records of open batches lie; the lanes' windows bound them."""
         self._ledgers: dict[TopicPartition, Ledger] = {}
+        self.limit: int | None = None
+        """Calls a minute of all lanes together, if an operator changed it."""
         for checkpoint in checkpoints:
+            self.limit = checkpoint.limit or self.limit
             for state in checkpoint.partitions:
                 self._add(state)
             self._add_batches(checkpoint)
@@ -75,6 +78,15 @@ class OpenWork:
         """All records below it are done; 0 if no lane has taken the partition up."""
         ledger = self._ledgers.get(tp)
         return 0 if ledger is None else ledger.position
+
+    def backlog(self, tp: TopicPartition, start: int, end: int) -> int:
+        """How many of the records in the log [start, end) have no outcome and are not set aside.
+
+        Behind the last record there may be the marker of its transaction.
+        """
+        ledger = self._ledgers.get(tp)
+        unread = end - (start if ledger is None else max(start, ledger.end))
+        return max(0, unread - 1) + (0 if ledger is None else ledger.open)
 
     def is_open(self, tp: TopicPartition, offset: int) -> bool:
         """Whether a record has not been done: unread, or read and undecided."""

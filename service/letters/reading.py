@@ -1,4 +1,4 @@
-"""Reads dead letters, and which events were replayed, from the topics.
+"""Reads dead letters, which events were replayed, and what the lanes' checkpoints say.
 
 Knows nothing of what is done with them.
 """
@@ -9,9 +9,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+from service.adapters.kafka.broker import KafkaBroker
 from service.adapters.kafka.scan import KafkaScan, Span
 from service.adapters.spill import database
+from service.core.checkpoint import decode
 from service.core.letters import Letter, letter_of
+from service.core.open_work import OpenWork
 from service.core.origin import Origin, origin_of
 from service.ports import TopicPartition
 from service.settings import TopicsSettings
@@ -53,6 +56,12 @@ async def letters(
                 unreadable[topic] += 1
             else:
                 yield letter, record
+
+
+async def open_work(broker: KafkaBroker, lanes: int) -> OpenWork:
+    """What the last checkpoint of every lane says."""
+    stored = [await broker.last_checkpoint(lane) for lane in range(lanes)]
+    return OpenWork(decode(each.value) for each in stored if each is not None)
 
 
 async def replay_ids(scan: KafkaScan, topic: str) -> set[str]:

@@ -163,7 +163,7 @@ class _Run:
         exits.push_async_callback(self._outcomes.stop)
         await self._outcomes.start(scan, began_ms)
         if self._how.rate is None:
-            self._gauge = await exits.enter_async_context(Gauge(self._settings, scan))
+            self._gauge = Gauge(self._settings, scan)
         letters = await exits.enter_async_context(_scan(self._settings))
         # Its id is noted before its first event is: the lanes believe no other.
         await self._commit({}, [], Counter())

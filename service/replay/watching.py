@@ -6,18 +6,17 @@ Knows nothing of what follows from it.
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
-from service.adapters.kafka.admin import admin_client, group_offsets
+from service.adapters.kafka.broker import KafkaBroker
 from service.adapters.kafka.connection import client_options
 from service.adapters.kafka.reader import KafkaReader
 from service.adapters.kafka.scan import KafkaScan
 from service.core.origin import REPLAY_ID
 from service.core.replay_pace import Load
-from service.letters.reading import CLOCKS_MS
+from service.letters.reading import CLOCKS_MS, open_work
 from service.ports import TopicPartition
 from service.settings import Settings
 
@@ -88,28 +87,15 @@ class Outcomes:
 
 
 class Gauge:
-    """Measures, from the requests' ends and the group's positions, what else there is to do."""
+    """Measures, from the requests' ends and the lanes' checkpoints, what else there is to do."""
 
     def __init__(self, settings: Settings, scan: KafkaScan) -> None:
-        self._kafka = settings.kafka
-        self._limit = settings.provider.calls_per_minute / 60
+        self._names = settings.kafka.topics
+        self._limit = settings.provider.calls_per_minute
         self._scan = scan
-        self._admin = admin_client(client_options(settings.kafka))
-        self._client: Any = None
+        self._broker = KafkaBroker(settings, "replay-gauge")
         self._last: tuple[float, int] | None = None
         self._ours = 0
-
-    async def __aenter__(self) -> Self:
-        self._client = await self._admin.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._admin.__aexit__(exc_type, exc, traceback)
 
     def sent(self, events: int, partitions: int) -> None:
         """So many of the offsets to come are ours: events, and a marker on each partition."""
@@ -121,16 +107,16 @@ class Gauge:
         Raises:
             BrokerUnavailable: the broker did not answer.
         """
-        topic = self._kafka.topics.requests
-        count = (await self._scan.topics([topic]))[topic].partitions
-        tps = [(topic, number) for number in range(count)]
+        names = self._names
+        facts = await self._scan.topics([names.requests, names.checkpoints])
+        tps = [(names.requests, number) for number in range(facts[names.requests].partitions)]
         ends, starts = await self._scan.ends(tps), await self._scan.starts(tps)
-        done = await group_offsets(self._client, self._kafka.group_id, topic)
+        work = await open_work(self._broker, facts[names.checkpoints].partitions)
+        backlog = sum(work.backlog(tp, starts[tp], ends[tp]) for tp in tps)
         now, end = asyncio.get_running_loop().time(), sum(ends.values())
-        backlog = sum(max(0, ends[tp] - max(starts[tp], done.get(tp, 0))) for tp in tps)
         last, self._last = self._last, (now, end)
         ours, self._ours = self._ours, 0
         if last is None:
             return None
         live = max(0, end - last[1] - ours) / max(0.001, now - last[0])
-        return Load(self._limit, live, backlog)
+        return Load((work.limit or self._limit) / 60, live, backlog)

@@ -24,6 +24,7 @@ from service.core.replay_pace import OUTCOMES_MIN
 from service.core.replay_words import Replay, State
 from service.demo.processes import Process
 from service.replay import Asked, How, execute, make_plan, plan_file, replays
+from service.replay.watching import Gauge
 from tests.support.dispatcher import call, command, ended, scene, until
 from tests.support.kafka import Names, read_all
 from tests.support.past import Past, Turn, event, without_progress
@@ -221,6 +222,22 @@ async def test_a_plan_is_of_these_very_records(operator: Operator) -> None:
     assert code == 1, said
     assert "is not the dead letter of which the plan was made" in said
     assert await operator.sent() == []
+
+
+async def test_live_traffic_is_measured_by_what_has_no_outcome(operator: Operator) -> None:
+    """A held flow's single canary keeps the group's offset where it is for hours."""
+    past = operator.past
+    [canary, *others] = await past.publish(event(n) for n in range(100, 140))
+    await past.read()
+    await past.turn(Turn(open=[canary], fail=dict.fromkeys(others, "rejected"), limit=600))
+    await past.publish(event(n) for n in range(200, 203))
+    async with KafkaScan(client_options(past.settings.kafka), lambda *_: None) as scan:
+        gauge = Gauge(past.settings, scan)
+        assert await gauge.look() is None
+        load = await gauge.look()
+    assert load is not None
+    # The canary and what is unread, but for the last, which may be a marker.
+    assert (load.backlog, load.limit_per_second) == (3, 10)
 
 
 async def test_two_plans_of_the_same_send_it_once(operator: Operator) -> None:

@@ -62,6 +62,8 @@ class Turn:
     open: Sequence[int] = ()
     """In an open batch from now on."""
     lose: Iterable[tuple[int, int]] = ()
+    limit: int | None = None
+    """Calls a minute, if an operator changed it."""
     replays: Collection[str] = ()
     """Replays whose events' origin is believed."""
 
@@ -79,6 +81,7 @@ class Past:
         self.parked = Ledger(self.topics.parked, 0, 0)
         self.batches: list[OpenBatch] = []
         self._turn = 0
+        self._limit: int | None = None
         self._writer: KafkaWriter = self.broker.writer(0)
 
     async def begin(self) -> None:
@@ -114,6 +117,7 @@ class Past:
     async def turn(self, turn: Turn) -> None:
         """Commit one turn."""
         self._turn += 1
+        self._limit = turn.limit or self._limit
         writes: dict[tuple[str, int], list[Write]] = {}
         accepted = [self._call(offset) for offset in turn.accept]
         if accepted:
@@ -167,6 +171,7 @@ class Past:
             batches=self.batches,
             tally=[],
             holds=[],
+            limit=self._limit,
         )
 
 
