@@ -12,7 +12,6 @@ from service.core.aside import Aside, Why, note_of, place_of, set_aside
 from service.core.batching import Batcher
 from service.core.calls import Call, Record, bytes_of
 from service.core.cancels import Cancels
-from service.core.checkpoint import VERSION, Checkpoint
 from service.core.codec import readable_flow_id
 from service.core.facts import CallsEnded, CallsParked, EventRefusedFact, EventsLost
 from service.core.flood import Flood, Tripped
@@ -281,38 +280,6 @@ class LaneState:
         """All that is to be written now; what comes later is for the next turn."""
         taken, self.outbox = self.outbox, Outbox()
         return taken
-
-    def checkpoint(
-        self,
-        owner: str,
-        lease_seconds: float,
-        timeout_seconds: float,
-        now: float,
-        *,
-        released: bool,
-    ) -> Checkpoint:
-        """The state as of now, consistent with the outbox that was just taken."""
-        return Checkpoint(
-            VERSION,
-            self.lane,
-            self.lanes,
-            owner,
-            self.turn,
-            lease_seconds,
-            timeout_seconds,
-            released,
-            [ledger.state() for ledger in self.ledgers.values()],
-            [batch.saved for batch in self.open.values()],
-            self.guard.tally(now),
-            self.holds.states(),
-            sorted(self.shifting),
-            control=self.control_at,
-            cancels=self.cancels.states(),
-            bounds=self.learned.states(),
-            limit=self.limit,
-            parked=self.parked.waiting,
-            overflow=self.overflow.waiting,
-        )
 
     def positions(self) -> Mapping[TopicPartition, int]:
         """The group's offsets, for lag tools."""

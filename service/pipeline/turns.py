@@ -17,6 +17,7 @@ from service.core.facts import Trouble, TurnCommitted
 from service.errors import BrokerUnavailable, CommitUnknown, LaneFenced
 from service.pipeline.batch import Batch
 from service.pipeline.bell import Bell
+from service.pipeline.durable import checkpoint_of
 from service.pipeline.outbox import Outbox
 from service.pipeline.state import LaneState
 from service.ports import Broker, Clock, Outgoing, Stored, TopicPartition, Writer
@@ -117,7 +118,7 @@ class Turns:
         started = loop.time()
         state.turn += 1
         outbox = state.take_outbox()
-        saved = state.checkpoint(self._owner, *self._bounds(), started, released=released)
+        saved = checkpoint_of(state, self._owner, *self._bounds(), started, released=released)
         offsets = state.positions()
         changed = {tp: at for tp, at in offsets.items() if self._offsets.get(tp) != at}
         outgoing = Outgoing(outbox.writes, changed, state.lane, checkpoints.encode(saved))

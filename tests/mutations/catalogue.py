@@ -153,9 +153,9 @@ BYTES = (
 MEMORY = (
     Mutation(
         "open batches are left out of the checkpoint",
-        "pipeline/state.py",
-        "            [batch.saved for batch in self.open.values()],\n",
-        "            [],\n",
+        "pipeline/durable.py",
+        "        [batch.saved for batch in state.open.values()],\n",
+        "        [],\n",
     ),
     Mutation(
         "done ranges are forgotten",
