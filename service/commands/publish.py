@@ -159,7 +159,7 @@ async def _run(settings: Settings, fd: int, make_event: MakeEvent, asked: Asked)
     from service.adapters.kafka.connection import client_options  # noqa: PLC0415 - quick --help
     from service.adapters.kafka.publisher import KafkaPublisher  # noqa: PLC0415 - quick --help
     from service.adapters.lines import LineReader  # noqa: PLC0415 - quick --help
-    from service.commands.publish_progress import ProgressShown  # noqa: PLC0415 - quick --help
+    from service.commands.publish_progress import PublishShown  # noqa: PLC0415 - quick --help
     from service.commands.publish_run import Run  # noqa: PLC0415 - quick --help
 
     # aiokafka leaves futures of a failed transaction behind, which nobody can look at; without
@@ -170,7 +170,7 @@ async def _run(settings: Settings, fd: int, make_event: MakeEvent, asked: Asked)
     publisher = KafkaPublisher(
         client_options(kafka), kafka.topics.requests, f"{kafka.group_id}.publish.{asked.run_id}"
     )
-    with ProgressShown(os.fstat(fd)) as shown:
+    with PublishShown(os.fstat(fd)) as shown:
         run = Run(lines, publisher, make_event, asked, shown)
         try:
             await run.run()

@@ -13,7 +13,7 @@ from typing import Any
 
 from service.adapters.kafka.publisher import Event, KafkaPublisher, Progress
 from service.adapters.lines import LineReader
-from service.commands.publish_progress import ProgressShown
+from service.commands.publish_progress import PublishShown
 from service.errors import BrokerUnavailable, DispatcherError, EventRefused
 
 TRANSACTION_LINES_MAX = 5_000
@@ -56,7 +56,7 @@ class Run:
         publisher: KafkaPublisher,
         make_event: MakeEvent,
         asked: Asked,
-        shown: ProgressShown,
+        shown: PublishShown,
     ) -> None:
         self._lines = lines
         self._publisher = publisher
