@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 EVENTS ?= 10000
 ARGS ?=
-WORKERS ?= 3
+WORKERS ?= 4
 SEEDS ?= 1000
 FROM ?= 0
 SEED ?=
@@ -63,7 +63,7 @@ check: venv ## format, lint, types, floors, packaging: all but the tests
 	@$(call quietly,$(BIN)/hatchling build --target wheel --directory build/wheel)
 	@echo "check: all is well"
 
-test: setup browser ## runs all tests on WORKERS=3 processes, on a real Kafka; more options in ARGS
+test: setup browser ## runs all tests on WORKERS=4 processes, on a real Kafka; more options in ARGS
 	@$(BIN)/pytest --quiet --numprocesses $(WORKERS) $(ARGS)
 
 chaos: setup ## breaks real processes for ROUNDS=20 rounds; SEED plays one run's faults again
