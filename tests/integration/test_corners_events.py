@@ -184,13 +184,14 @@ async def test_what_upstream_aborted_is_never_sent(kafka: str) -> None:
                 value = json.dumps(call(1000 + number)).encode()
                 await client.send_and_wait(stage.requests, value)
             await client.abort_transaction()
-        await stage.publish([call(number) for number in range(10)])
+        published = await stage.publish([call(number) for number in range(10)])
         dispatcher = await stage.run()
         await stage.settled()
+        end = published[-1].source[2] + 1  # the marker of the abort may come late, even behind it
 
         async def all_read() -> bool:
             (partition,) = (await the_lane(dispatcher))["partitions"]
-            return bool(partition["position"] == 31 + 10)
+            return bool(partition["position"] >= end)
 
         await until(all_read)
         assert (await stage.twin.summary()).calls_accepted == 10
