@@ -1,0 +1,4 @@
+"""Programs that do the dispatcher's bare job, to be measured beside it.
+
+Know nothing of the dispatcher, nor of who measures: topics and addresses come in `BENCH_` variables.
+"""
