@@ -14,6 +14,7 @@ ROUNDS ?= 20
 SCOPE ?=
 LANES ?=
 MINUTES ?= 2
+PEERS ?=
 
 BIN := .venv/bin
 PY := $(BIN)/python
@@ -96,8 +97,10 @@ idle: setup ## measures CPU and transactions with nothing to do, and CPU at the 
 fairness: setup ## measures how long ten calls wait behind 100,000 of other flows
 	@$(PY) -m tests.limit.fairness $(ARGS)
 
-bench: setup ## measures CPU per call, calls per second and memory
-	@$(PY) -m bench $(ARGS)
+bench: EVENTS := $(if $(filter file,$(origin EVENTS)),1000000,$(EVENTS))
+bench: setup ## measures CPU per call, calls per second and memory; PEERS=1 FastStream and Camel too
+	@$(if $(PEERS),scripts/bench.sh faststream camel)
+	@$(PY) -m bench --events $(EVENTS) $(if $(PEERS),--peers) $(ARGS)
 
 alerts: setup ## each alert by promtool, and real faults to a webhook through Prometheus and Alertmanager
 	@scripts/need.sh promtool=prometheus prometheus=prometheus \

@@ -75,15 +75,14 @@ async def _all(names: Sequence[str], events: int, rounds: int) -> Figures:
             for name in names:
                 flows = FLOWS_MANY if name == MANY else FLOWS
                 async with Stage("bench") as stage:
-                    stage.keep_logs = True
                     stage.bootstrap = home.bootstrap
                     await stage.start_kafka()
                     begin = CONTENDERS[DISPATCHER if name == MANY else name]
                     plan = Plan(flows, (warm, events - warm))
                     measured = await measure(stage, begin, plan)
                 found[name].append(measured)
-                load = os.getloadavg()[0]
-                click.echo(f"{number}/{rounds} {name}: {asdict(measured)}, load {load:.1f}", err=True)
+                said = json.dumps({"load": os.getloadavg()[0], **asdict(measured)})
+                click.echo(f"{number}/{rounds} {name}: {said}", err=True)
     return {name: _median(runs) for name, runs in found.items()}
 
 

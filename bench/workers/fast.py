@@ -24,11 +24,9 @@ SUBSCRIPTION = {
     "group_id": RESULTS,
     "auto_offset_reset": "earliest",
     "isolation_level": "read_committed",
-    "max_records": 5000,
+    "max_records": 4000,
 }
-"""As much of a poll as fills a batch of each of ten flows."""
-
-Send = Callable[[str, Sequence[Any]], Any]
+"""More in a poll, and its results do not fit into one batch of the topic."""
 
 
 async def dispatch(
@@ -52,7 +50,8 @@ async def dispatch(
             request_id = request_id_of(await response.read())
         return [result_of(call, request_id) for call in calls]
 
-    return [result for results in await asyncio.gather(*(fly(*run) for run in runs)) for result in results]
+    landed = await asyncio.gather(*(fly(*run) for run in runs))
+    return [result for results in landed for result in results]
 
 
 _sessions: list[aiohttp.ClientSession] = []

@@ -5,6 +5,7 @@ and is sent again.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -80,7 +81,7 @@ async def handle(events: list[Event]) -> list[Result]:
     return await dispatch(events, _body, _request_id, _result)
 
 
-def _body(flow_id: str, events: list[Event]) -> bytes:
+def _body(flow_id: str, events: Sequence[Event]) -> bytes:
     calls = [Call(each.client_identifier, each.contact_numbers, each.keys) for each in events]
     return _encode(Body("1.0", "none", flow_id, calls))
 

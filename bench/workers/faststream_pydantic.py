@@ -5,6 +5,7 @@ and is sent again.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Literal
 
 from faststream import FastStream
@@ -80,7 +81,7 @@ async def handle(events: list[Event]) -> list[Result]:
     return await dispatch(events, _body, _request_id, _result)
 
 
-def _body(flow_id: str, calls: list[Event]) -> bytes:
+def _body(flow_id: str, calls: Sequence[Event]) -> bytes:
     body = Body.model_construct(
         api_version="1.0", security_id="none", flow_id=flow_id, calls=list[Call](calls)
     )

@@ -1,6 +1,7 @@
 """The floor: the least Python that reads events, POSTs batches by flow and writes results.
 
-Knows nothing of validation, limits, retries, dead letters or crashes: events may be lost or doubled.
+Knows nothing of validation, limits, retries, dead letters or crashes: events may be lost, or sent
+twice.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ CALL = b'{"client-identifier":%b,"contact-numbers":%b,"keys":%b}'
 RESULT = b'{"client-identifier":%b,"flow-id":"%b","status":"accepted","request-id":%b}'
 
 
-class Event(msgspec.Struct, rename="kebab"):  # noqa: D101 -- as small as honest
+class Event(msgspec.Struct, rename="kebab"):
     flow_id: str
     client_identifier: msgspec.Raw
     contact_numbers: msgspec.Raw
     keys: msgspec.Raw
 
 
-class Answer(msgspec.Struct, rename="kebab"):  # noqa: D101 -- as above
+class Answer(msgspec.Struct, rename="kebab"):
     request_id: msgspec.Raw
 
 
-async def main() -> None:  # noqa: D103 -- as above
+async def main() -> None:
     decode, answered = msgspec.json.Decoder(Event).decode, msgspec.json.Decoder(Answer).decode
     drafts: dict[str, list[tuple[Any, Event]]] = defaultdict(list)
     slots, places = asyncio.Semaphore(CONCURRENCY), cycle(range(PARTITIONS))
