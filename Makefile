@@ -15,6 +15,7 @@ SCOPE ?=
 LANES ?=
 MINUTES ?= 2
 PEERS ?=
+KEEP ?=
 
 BIN := .venv/bin
 PY := $(BIN)/python
@@ -28,7 +29,7 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
 .PHONY: help setup venv kafka redis browser demo check test chaos simulate mutations matrix limit latency idle \
-	fairness replay-drill bench screenshots alerts image schemas format lock clean
+	fairness replay-drill bench profile bench-core screenshots alerts image schemas format lock clean
 
 help: ## lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 19
@@ -100,7 +101,16 @@ fairness: setup ## measures how long ten calls wait behind 100,000 of other flow
 bench: EVENTS := $(if $(filter file,$(origin EVENTS)),1000000,$(EVENTS))
 bench: setup ## measures CPU per call, calls per second and memory; PEERS=1 FastStream and Camel too
 	@$(if $(PEERS),scripts/bench.sh faststream camel)
-	@$(PY) -m bench --events $(EVENTS) $(if $(PEERS),--peers) $(ARGS)
+	@$(PY) -m bench --events $(EVENTS) $(if $(PEERS),--peers) $(if $(KEEP),--keep) $(ARGS)
+
+profile: setup ## measures CPU per call stage by stage of the real run, beside what each costs at least
+	@scripts/bench.sh tools
+	@$(PY) -m bench.profile $(if $(KEEP),--keep) $(ARGS)
+
+bench-core: venv ## measures the core's stages against a loop; fails if one is 1.5 times what was kept; KEEP=1
+	@scripts/bench.sh tools
+	@PYTHONPATH=build/bench/tools $(PY) -m bench.core --quiet --inherit-environ PYTHONPATH \
+		$(if $(KEEP),--keep) $(ARGS)
 
 alerts: setup ## each alert by promtool, and real faults to a webhook through Prometheus and Alertmanager
 	@scripts/need.sh promtool=prometheus prometheus=prometheus \
