@@ -20,3 +20,10 @@ def keep(name: str, figures: Mapping[str, Any]) -> None:
     """Write the figures of one measurement in the place of those before."""
     KEPT.mkdir(exist_ok=True)
     (KEPT / f"{name}.json").write_text(f"{json.dumps(figures, indent=1)}\n")
+
+
+def kept_before(name: str) -> dict[str, Any]:
+    """The figures of one measurement as they are kept; nothing if there are none."""
+    file = KEPT / f"{name}.json"
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return found

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -25,15 +26,17 @@ from service.demo.stage import Stage
 
 EVENTS = 1_000_000
 WARM = 100_000
+FLOWS_FEW = 100
 
 
 @click.command()
 @click.option("--events", type=click.IntRange(min=50_000), default=EVENTS, show_default=True)
 @click.option("--flows", type=click.IntRange(1, 100_000), default=10, show_default=True)
+@click.option("--stacks", type=click.Path(dir_okay=False), help="Leave the sampled stacks here.")
 @click.option("--keep", "kept", is_flag=True, help="Write the figures into docs/performance.md.")
-def profile(*, events: int, flows: int, kept: bool) -> None:
+def profile(*, events: int, flows: int, stacks: str | None, kept: bool) -> None:
     """Profile the dispatcher by stage. The last line is JSON; exits with 1 if a result misses."""
-    measured, rows = asyncio.run(_profile(events, flows))
+    measured, rows = asyncio.run(_profile(events, flows, stacks))
     _show(rows)
     summary = {
         "ok": measured.complete,
@@ -43,15 +46,17 @@ def profile(*, events: int, flows: int, kept: bool) -> None:
         "flows": flows,
     }
     if kept:
-        keep("profile", {"stages": rows, "summary": summary})
+        keep(
+            "profile-many" if flows > FLOWS_FEW else "profile", {"stages": rows, "summary": summary}
+        )
     print(json.dumps(summary))
     sys.exit(0 if measured.complete else 1)
 
 
-async def _profile(events: int, flows: int) -> tuple[Measured, Figures]:
+async def _profile(events: int, flows: int, stacks: str | None) -> tuple[Measured, Figures]:
     async with Stage("bench") as stage:
         await stage.start_kafka()
-        file = stage.directory / "stacks"
+        file = Path(stacks) if stacks else stage.directory / "stacks"
         plan = Plan(flows, (WARM, events), during=lambda pid: sampled(pid, file))
         measured = await measure(stage, dispatcher, plan)
         shares = by_stage(file.read_text().splitlines())

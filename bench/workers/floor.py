@@ -56,12 +56,12 @@ async def main() -> None:
         calls = (CALL % (e.client_identifier, e.contact_numbers, e.keys) for _, e in draft)
         async with session.post(URL, data=BODY % (flow, b",".join(calls))) as response:
             request_id = answered(await response.read()).request_id
-        slots.release()
         batch = producer.create_batch()
         for key, event in draft:
             value = RESULT % (event.client_identifier, flow, request_id)
             batch.append(key=key, value=value, timestamp=None)
         await (await producer.send_batch(batch, RESULTS, partition=next(places)))
+        slots.release()
 
     async def take_off(flow_id: str) -> None:
         await slots.acquire()
