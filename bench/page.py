@@ -34,8 +34,13 @@ Rows = Iterator[Sequence[str]]
 
 
 def main() -> None:
-    """Rewrite each table for which there are figures."""
-    PAGE.write_text(_BLOCK.sub(_table, PAGE.read_text()))
+    """Rewrite the page."""
+    PAGE.write_text(written(PAGE.read_text()))
+
+
+def written(page: str) -> str:
+    """The page with each table for which there are figures made anew."""
+    return _BLOCK.sub(_table, page)
 
 
 def _table(block: re.Match[str]) -> str:
