@@ -25,10 +25,14 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "takeover_seconds": ("takeover, s", ".1f"),
     "calls_per_second": ("calls a second", ",.0f"),
     "calls_per_request": ("calls a request", ".0f"),
+    "events": ("events measured", ",.0f"),
     "missing": ("events without a result", ",.0f"),
     "repeats": ("results twice", ",.0f"),
 }
-ORDER = ("cpu_us_per_call", "calls_per_second", "peak_rss_mb", "calls_per_request", "missing")
+ORDER = (
+    *("cpu_us_per_call", "calls_per_second", "peak_rss_mb", "calls_per_request"),
+    *("events", "missing", "repeats"),
+)
 
 Rows = Iterator[Sequence[str]]
 
