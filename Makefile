@@ -14,6 +14,8 @@ ROUNDS ?= 20
 SCOPE ?=
 LANES ?=
 MINUTES ?= 2
+PEERS ?=
+KEEP ?=
 
 BIN := .venv/bin
 PY := $(BIN)/python
@@ -27,7 +29,8 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
 .PHONY: help setup venv kafka redis browser demo check test chaos simulate mutations matrix limit latency idle \
-	fairness replay-drill bench screenshots alerts image schemas format lock clean
+	fairness replay-drill bench profile growth performance \
+	pages bench-core screenshots alerts image schemas format lock clean
 
 help: ## lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 19
@@ -96,8 +99,39 @@ idle: setup ## measures CPU and transactions with nothing to do, and CPU at the 
 fairness: setup ## measures how long ten calls wait behind 100,000 of other flows
 	@$(PY) -m tests.limit.fairness $(ARGS)
 
-bench: setup ## measures CPU per call, calls per second and memory
-	@$(PY) -m bench $(ARGS)
+bench: EVENTS := $(if $(filter file,$(origin EVENTS)),1000000,$(EVENTS))
+bench: setup ## measures CPU per call, calls per second and memory; PEERS=1 beside others; LANES=2 scaling
+ifdef LANES
+	@$(PY) -m bench.lanes --lanes $(LANES) $(ARGS)
+else
+	@$(if $(PEERS),scripts/bench.sh faststream camel)
+	@$(PY) -m bench --events $(EVENTS) $(if $(PEERS),--peers) $(if $(KEEP),--keep) $(ARGS)
+endif
+
+profile: setup ## measures CPU per call stage by stage of the real run, beside what each costs at least
+	@scripts/bench.sh tools
+	@$(PY) -m bench.profile $(if $(KEEP),--keep) $(ARGS)
+
+growth: setup ## measures CPU, memory, turns and takeovers over partitions, flows, events, answers' time and lanes
+	@$(PY) -m bench.growth $(if $(KEEP),--keep) $(ARGS)
+
+performance: setup ## measures all of docs/performance.md anew (an hour, on a calm machine), and writes its tables and curves
+	@$(MAKE) bench PEERS=1 KEEP=1
+	@$(MAKE) profile KEEP=1
+	@$(MAKE) profile KEEP=1 ARGS='--flows 10000 --events 300000'
+	@$(MAKE) growth KEEP=1
+	@$(MAKE) bench-core KEEP=1
+	@$(MAKE) pages
+
+pages: venv ## writes the tables and curves of docs/performance.md from the figures that are kept
+	@scripts/bench.sh tools
+	@$(PY) -m bench.page
+	@PYTHONPATH=build/bench/tools $(PY) -m bench.draw
+
+bench-core: venv ## measures the core's stages against a loop; fails if one is 1.5 times what was kept; KEEP=1
+	@scripts/bench.sh tools
+	@PYTHONPATH=build/bench/tools $(PY) -m bench.core --quiet --inherit-environ PYTHONPATH \
+		$(if $(KEEP),--keep) $(ARGS)
 
 alerts: setup ## each alert by promtool, and real faults to a webhook through Prometheus and Alertmanager
 	@scripts/need.sh promtool=prometheus prometheus=prometheus \

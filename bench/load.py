@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 BATCH_BYTES_MAX = 512 * 1024
 IN_FLIGHT_MAX = 8
 TRANSACTION_MS_MAX = 600_000
+FOUR_DIGITS = 10_000
 EVENT = (
     '{"flow-id":"%s","client-identifier":"order-%08d","contact-numbers":["9%09d"],'
     '"keys":[{"name":"$flow.key.amount","value":"%d"}]}'
@@ -23,8 +24,9 @@ EVENT = (
 
 
 def flow_ids(count: int) -> list[str]:
-    """So many valid flow ids."""
-    return [f"Flow{number:04d}" for number in range(count)]
+    """So many valid flow ids, 10,000,000 at most."""
+    width, prefix = (4, "Flow") if count <= FOUR_DIGITS else (7, "F")
+    return [f"{prefix}{number:0{width}d}" for number in range(count)]
 
 
 class Loader:
