@@ -11,6 +11,7 @@ holds grows with the open offsets, not with the distance between the first and t
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -228,17 +229,25 @@ class Ledger:
         Raises:
             ValueError: one of them is not open; then none is changed.
         """
-        offsets = list(offsets)
-        if len(set(offsets)) < len(offsets):
+        wanted = sorted(offsets)
+        done: list[tuple[int, _Map, list[int]]] = []
+        at = 0
+        while at < len(wanted):
+            number = wanted[at] >> CHUNK_BITS
+            after = bisect_left(wanted, (number + 1) << CHUNK_BITS, at)
+            each, base = self._maps.get(number), number << CHUNK_BITS
+            indices = [offset - base for offset in wanted[at:after]]
+            if each is None or not all(map(each.marks.__getitem__, indices)):
+                missing = next(offset for offset in wanted[at:after] if not self.is_open(offset))
+                raise ValueError(f"offset {missing} of {self.topic}-{self.partition} is not open")
+            done.append((number, each, indices))
+            at = after
+        if len(set(wanted)) < len(wanted):
             raise ValueError(f"an offset of {self.topic}-{self.partition} is finished twice")
-        for offset in offsets:
-            if not self.is_open(offset):
-                raise ValueError(f"offset {offset} of {self.topic}-{self.partition} is not open")
-        for offset in offsets:
-            number = offset >> CHUNK_BITS
-            each = self._maps[number]
-            each.marks[offset & (CHUNK - 1)] = 0
-            each.open -= 1
+        for number, each, indices in done:
+            for index in indices:
+                each.marks[index] = 0
+            each.open -= len(indices)
             each.packed = None
             if not each.open:
                 del self._maps[number]

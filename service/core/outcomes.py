@@ -25,13 +25,13 @@ Written = tuple[bytes | None, bytes | None, list[Header]]
 
 
 @lru_cache(maxsize=4096)
-def _second(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def _second(second: int) -> bytes:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
 
 
 def rfc3339(milliseconds: int) -> str:
     """A time since the epoch as RFC 3339 in UTC, with milliseconds."""
-    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+    return f"{_second(milliseconds // 1000).decode()}.{milliseconds % 1000:03d}Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def results(
     shared = json.dumps(common, separators=(",", ":"))[1:-1].encode().replace(b"%", b"%%")
     template = (
         b'{"client-identifier":%b,' + shared + b',"phonon-uuid":%b,"source":{"topic":%b,'
-        b'"partition":%d,"offset":%d,"timestamp":"%b"},"origin":%b}'
+        b'"partition":%d,"offset":%d,"timestamp":"%b.%03dZ"},"origin":%b}'
     )
     written: list[Written] = []
     topics: dict[str, bytes] = {}
@@ -84,6 +84,7 @@ def results(
         topic = topics.get(record.topic)
         if topic is None:
             topic = topics[record.topic] = json.dumps(record.topic).encode()
+        second, millisecond = divmod(record.timestamp, 1000)
         uuid = uuids[index] if uuids else None
         value = template % (
             call.identifier,
@@ -91,7 +92,8 @@ def results(
             topic,
             record.partition,
             record.offset,
-            rfc3339(record.timestamp).encode(),
+            _second(second),
+            millisecond,
             _origin(record, replays) if record.headers else b"null",
         )
         headers = [h for h in record.headers if h[0] == "traceparent"] if record.headers else []

@@ -123,7 +123,7 @@ class LaneState:
         """Count a record that is kept in memory from now on."""
         self.held_events += 1
         self.held_bytes += bytes_of(record)
-        if isinstance(record, Aside):
+        if type(record) is Aside:
             aside = self.aside[record.place[:2]]
             aside.unread -= 1
             aside.held.add(record.place[2])
@@ -259,7 +259,11 @@ class LaneState:
     def _finish(self, sources: Iterable[Source], records: Sequence[Record]) -> None:
         offsets: dict[TopicPartition, list[int]] = {}
         for topic, partition, offset in sources:
-            offsets.setdefault((topic, partition), []).append(offset)
+            tp = (topic, partition)
+            if tp in offsets:
+                offsets[tp].append(offset)
+            else:
+                offsets[tp] = [offset]
         for tp, done in offsets.items():
             self.ledgers[tp].finish(done)
         for tp, aside in self.aside.items():
