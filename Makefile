@@ -30,7 +30,7 @@ quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
 .PHONY: help setup venv kafka redis browser demo check test chaos simulate mutations matrix limit latency idle \
 	fairness replay-drill bench profile growth performance \
-	pages bench-core screenshots alerts image schemas format lock clean
+	pages bench-core screenshots alerts stack dashboards image schemas format lock clean
 
 help: ## lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 19
@@ -139,6 +139,14 @@ alerts: setup ## each alert by promtool, and real faults to a webhook through Pr
 	@$(call quietly,promtool check rules deploy/prometheus/rules.yaml)
 	@$(call quietly,promtool test rules deploy/prometheus/tests.yaml)
 	@$(PY) -m tests.alerts $$(grep -c '^  - name:' deploy/prometheus/tests.yaml)
+
+stack: setup ## everything on loopback under a small load, with Prometheus and Alertmanager; ARGS='--rate 20 --seconds 60'
+	@scripts/need.sh prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager
+	@$(PY) -m tests.stack $(ARGS)
+
+dashboards: setup ## writes deploy/grafana/dashboards from the code, and asks each query of a Prometheus that watched real faults
+	@scripts/need.sh prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager
+	@$(PY) -m tests.dashboards $(ARGS)
 
 image: setup ## builds the Dockerfile without Docker (root, Debian), and runs it as PID 1 on files it cannot write
 	@scripts/need.sh buildah=buildah debootstrap=debootstrap

@@ -1,0 +1,51 @@
+"""Where the stack listens on 127.0.0.1.
+
+Knows nothing of what listens.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from dataclasses import astuple, dataclass
+
+from service.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The usual ones, so that a written-down session can be followed word for word."""
+
+    twin: int = 8090
+    dispatchers: tuple[int, int] = (8081, 8082)
+    redis: int = 6390
+    prometheus: int = 9090
+    alertmanager: int = 9093
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """Each of them."""
+        twin, dispatchers, *rest = astuple(self)
+        return (twin, *dispatchers, *rest)
+
+    def check(self) -> None:
+        """Raise ConfigurationError if somebody listens on one."""
+        for port in self.all:
+            with closing(socket.socket()) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError as error:
+                    raise ConfigurationError(
+                        f"port {port} is in use; stop what listens there, or give --free-ports"
+                    ) from error
+
+
+def free_ports() -> Ports:
+    """Ports that nobody listens on, for a second stack beside another."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(6)]
+    found = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    twin, first, second, redis, prometheus, alertmanager = found
+    return Ports(twin, (first, second), redis, prometheus, alertmanager)
