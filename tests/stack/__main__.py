@@ -59,10 +59,9 @@ What a pager would get stands below. Ctrl-C stops everything.
 async def _run(folder: Path, rate: float, seconds: float | None, ports: Ports) -> bool:
     """Returns whether all went well."""
     ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
     async with Stack(folder, ports, _told) as stack:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
         load = Load(stack.bootstrap, "calls.requests", rate)
         publishing = asyncio.create_task(load.run())
         _say(_where(stack, rate))

@@ -20,7 +20,7 @@ import yaml
 from aiohttp import web
 
 from service.demo.kafka import LocalKafka, end_with_parent
-from service.demo.processes import Process
+from service.demo.processes import Process, ProcessFailed
 from tests.stack.load import REFUSED_ENDING
 from tests.stack.ports import Ports
 from tests.support.redis import RedisServer
@@ -65,9 +65,9 @@ class Stack:
         return f"http://127.0.0.1:{self.ports.prometheus}"
 
     async def __aenter__(self) -> Self:
+        self.ports.check()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        self.ports.check()
         try:
             await self._start()
         except BaseException:
@@ -148,8 +148,8 @@ class Stack:
         )
         prometheus = _yaml("prometheus/prometheus.yaml")
         prometheus["global"] = dict.fromkeys(prometheus["global"], self._scrape)
-        prometheus["alerting"]["alertmanagers"] = [_targets(self.ports.alertmanager)]
-        prometheus["scrape_configs"][0]["static_configs"] = [_targets(*self.ports.dispatchers)]
+        prometheus["alerting"]["alertmanagers"][0] = _configs(self.ports.alertmanager)
+        prometheus["scrape_configs"][0] |= _configs(*self.ports.dispatchers)
         shutil.copy(DEPLOY / "prometheus/rules.yaml", self.folder)
         await self._program(
             "prometheus",
@@ -209,8 +209,8 @@ def _yaml(name: str) -> dict[str, Any]:
     return content
 
 
-def _targets(*ports: int) -> dict[str, Any]:
-    return {"targets": [f"127.0.0.1:{port}" for port in ports]}
+def _configs(*ports: int) -> dict[str, Any]:
+    return {"static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}]}
 
 
 def _secret() -> str:
@@ -219,13 +219,15 @@ def _secret() -> str:
 
 
 async def _answers(url: str) -> None:
-    async with asyncio.timeout(READY_SECONDS_MAX), aiohttp.ClientSession() as session:
-        while True:
-            with suppress(aiohttp.ClientError):
-                async with session.get(url) as answer:
-                    if answer.ok:
-                        return
-            await asyncio.sleep(POLL_SECONDS)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READY_SECONDS_MAX), aiohttp.ClientSession() as session:
+            while True:
+                with suppress(aiohttp.ClientError):
+                    async with session.get(url) as answer:
+                        if answer.ok:
+                            return
+                await asyncio.sleep(POLL_SECONDS)
+    raise ProcessFailed(f"nobody answers well at {url}")
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
