@@ -47,7 +47,8 @@ Alertmanager    http://127.0.0.1:{ports.alertmanager}/
 provider's twin {stack.twin}/twin/ledger
 configuration   {stack.config}
 
-{rate:g} events a second are published. To break the provider, and to repair it:
+{rate:g} events a second are published. Calls start after 77 s: a fresh Redis counts as full until
+then (docs/decisions/014). To break the provider, and to repair it:
   {faults} '{{"rules": [{{"fault": "code-401"}}]}}'
   {faults} '{{"rules": [{{"fault": "code-301", "flow": "Survey07"}}]}}'
   {faults} '{{"rules": [{{"fault": "cut-after", "share": 0.1}}]}}'
