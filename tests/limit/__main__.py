@@ -62,13 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scope", choices=SCOPES, help="only this one")
     parser.add_argument("--lanes", type=int, choices=range(1, 9), help="only so many")
     parser.add_argument("--minutes", type=float, default=2.0, help="of the measured plain stretch")
+    parser.add_argument(
+        "--settle", type=float, default=1.0, help="minutes before that are left out"
+    )
     parser.add_argument("--flows", type=int, default=FLOWS, help="of the backlog")
     parser.add_argument("--plain", action="store_true", help="nothing goes wrong")
     given = parser.parse_args(arguments)
     scopes = [given.scope] if given.scope else SCOPES
     lanes = [given.lanes] if given.lanes else LANES
     plans = [
-        Plan(scope, number, given.minutes, given.flows, given.plain)
+        Plan(scope, number, given.minutes, given.flows, given.settle, given.plain)
         for scope in scopes
         for number in lanes
     ]

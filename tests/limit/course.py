@@ -28,8 +28,6 @@ from tests.support.redis import RedisServer, redis_server
 LIMIT = 30_000
 FLOWS = 12
 PARTITIONS = 8
-SETTLE_SECONDS = 60.0
-"""After the start, left out: the window fills for the first time."""
 STRETCH_SECONDS = 30.0
 QUIET_SECONDS = 60.0
 """After a kill, until its requests cannot arrive any more: before, nobody can hand over at once."""
@@ -61,6 +59,9 @@ class Plan:
     minutes: float
     """Of the plain stretch that is measured."""
     flows: int = FLOWS
+    settle_minutes: float = 1.0
+    """After the start, left out: the window fills for the first time, and over many flows batches
+    are fuller once each flow had its turn."""
     plain: bool = False
     """Nothing goes wrong, and the run ends after the plain stretch."""
 
@@ -88,6 +89,7 @@ class Run:
         self._plan = plan
         self._scope = plan.scope
         self._lanes = plan.lanes
+        self._settle_seconds = plan.settle_minutes * 60
         self._plain_seconds = plan.minutes * 60
         self._bootstrap = bootstrap
         self._tell = tell
@@ -145,7 +147,7 @@ class Run:
     async def _load(self, stage: Stage) -> None:
         """Lanes, and more events than the limit lets through meanwhile."""
         topics = stage.names.topics
-        seconds = SETTLE_SECONDS + self._plain_seconds + QUIET_SECONDS + 6 * STRETCH_SECONDS
+        seconds = self._settle_seconds + self._plain_seconds + QUIET_SECONDS + 6 * STRETCH_SECONDS
         if self._breaks_redis:
             seconds += 2 * CUT_SECONDS + 4 * STRETCH_SECONDS
         events = int(LIMIT / 60 * (seconds + 60.0))
@@ -168,8 +170,9 @@ class Run:
     async def _play(self, stage: Stage, twin: TwinPages, url: str) -> None:
         course = self.course
         await self._sends(twin)
-        self._tell(f"plain: {SETTLE_SECONDS:.0f} s to settle, {self._plain_seconds:.0f} s measured")
-        await asyncio.sleep(SETTLE_SECONDS)
+        settle, plain = self._settle_seconds, self._plain_seconds
+        self._tell(f"plain: {settle:.0f} s to settle, {plain:.0f} s measured")
+        await asyncio.sleep(settle)
         course.plain_from = time.time()
         await asyncio.sleep(self._plain_seconds)
         course.plain_to = time.time()
