@@ -241,6 +241,11 @@ def _show_end(last: Replay, path: Path) -> None:
         click.echo(f"{count:,} left out: {why}")
     if last.note:
         click.echo(last.note)
+    if (unknown := last.sent - last.accepted - last.failed) > 0:
+        click.echo(
+            f"{unknown:,} had no outcome yet at {last.updated_at}; what became of them since: "
+            f"call-dispatcher audit --since {last.started_at}"
+        )
     if last.left:
         click.echo(f"to go on: call-dispatcher dead-letters replay --execute {path}")
         raise click.exceptions.Exit(1)

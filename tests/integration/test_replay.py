@@ -245,7 +245,9 @@ async def test_two_plans_of_the_same_send_it_once(operator: Operator) -> None:
     await operator.planned()
     mine = operator.plan.read_bytes()
     await operator.planned("--reason", "rejected")
-    assert (await operator.execute())[0] == 0
+    code, said = await operator.execute()
+    assert code == 0, said
+    assert "1 had no outcome yet at 2" in said
     operator.plan.write_bytes(mine)
     code, said = await operator.execute()
     assert code == 0, said
