@@ -17,5 +17,4 @@ async def test_each_event_has_one_result(kafka: str, name: str) -> None:
         await stage.start_kafka()
         measured = await measure(stage, CONTENDERS[name], Plan(4, (1_000, 4_000)))
     assert measured.complete
-    assert measured.cpu_us_per_call > 0
     assert measured.peak_rss_mb > 0
