@@ -1,7 +1,7 @@
 """FastStream with msgspec, as its documents have it: a batch subscriber that publishes a batch.
 
-Knows nothing of limits, retries or dead letters; what a poll held when it was killed comes again,
-and is sent again.
+Knows nothing of limits, retries or dead letters; offsets are committed before a poll is
+worked on, so one that is killed may lose it.
 """
 
 import asyncio
