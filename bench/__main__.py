@@ -46,7 +46,7 @@ CPU_US_MAX, RATIO_MAX, CPU_US_MANY_MAX, RSS_MB_MAX = 15.0, 2.0, 25.0, 200.0
 @click.option("--peers", is_flag=True, help="FastStream and Apache Camel too.")
 @click.option("--rounds", type=click.IntRange(1, 9), help="Medians of so many; 3 with --peers.")
 @click.option("--only", multiple=True, help="Only contenders whose names contain this.")
-@click.option("--keep", "kept", is_flag=True, help="Write the figures into docs/performance.md.")
+@click.option("--keep", "kept", is_flag=True, help="Keep the figures, for docs/performance.md.")
 def bench(*, events: int, peers: bool, rounds: int | None, only: Sequence[str], kept: bool) -> None:
     """Measure the dispatcher beside the floor worker: CPU, memory, calls per second.
 

@@ -78,7 +78,8 @@ def _stages(figures: Mapping[str, Any]) -> Rows:
         text = what.get(name, "what no stage claims: the loop itself, sockets")
         yield name, f"{row['us']:.2f}", f"{row['share']:.0%}", least, text
     total = [sum(row[field] for row in figures["stages"].values()) for field in ("us", "least_us")]
-    yield "all", f"{total[0]:.2f}", "", f"{total[1]:.2f}", ""
+    events = figures["summary"]["events"]
+    yield "all", f"{total[0]:.2f}", "", f"{total[1]:.2f}", f"over {events:,} events"
 
 
 def _curve(figures: Mapping[str, Sequence[Mapping[str, float]]]) -> Rows:

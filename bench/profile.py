@@ -33,7 +33,7 @@ FLOWS_FEW = 100
 @click.option("--events", type=click.IntRange(min=50_000), default=EVENTS, show_default=True)
 @click.option("--flows", type=click.IntRange(1, 100_000), default=10, show_default=True)
 @click.option("--stacks", type=click.Path(dir_okay=False), help="Leave the sampled stacks here.")
-@click.option("--keep", "kept", is_flag=True, help="Write the figures into docs/performance.md.")
+@click.option("--keep", "kept", is_flag=True, help="Keep the figures, for docs/performance.md.")
 def profile(*, events: int, flows: int, stacks: str | None, kept: bool) -> None:
     """Profile the dispatcher by stage. The last line is JSON; exits with 1 if a result misses."""
     measured, rows = asyncio.run(_profile(events, flows, stacks))

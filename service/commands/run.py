@@ -38,8 +38,8 @@ def run(config_path: str | None) -> None:
         return [(each.replay, each.state) for each in await replays(settings)]
 
     configure_logs(settings)
-    # What is imported stays, so no collection needs to walk it. And a batch alone makes some
-    # thousand tuples that die with it: at the default of 700 the collector runs 20 times a batch.
+    # What is imported stays, so no collection needs to walk it. What a batch makes dies with its
+    # turn, by its counts alone: at the default of 700 the collector walks it twice a batch anyway.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_OBJECTS)

@@ -6,6 +6,7 @@ its outcome, the ledger and the window always change together.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from service.core.aside import Aside, Why, note_of, place_of, set_aside
@@ -123,7 +124,7 @@ class LaneState:
         """Count a record that is kept in memory from now on."""
         self.held_events += 1
         self.held_bytes += bytes_of(record)
-        if type(record) is Aside:
+        if isinstance(record, Aside):
             aside = self.aside[record.place[:2]]
             aside.unread -= 1
             aside.held.add(record.place[2])
@@ -257,13 +258,9 @@ class LaneState:
         self.outbox.writes.setdefault(tp, []).append(write)
 
     def _finish(self, sources: Iterable[Source], records: Sequence[Record]) -> None:
-        offsets: dict[TopicPartition, list[int]] = {}
+        offsets: dict[TopicPartition, list[int]] = defaultdict(list)
         for topic, partition, offset in sources:
-            tp = (topic, partition)
-            if tp in offsets:
-                offsets[tp].append(offset)
-            else:
-                offsets[tp] = [offset]
+            offsets[topic, partition].append(offset)
         for tp, done in offsets.items():
             self.ledgers[tp].finish(done)
         for tp, aside in self.aside.items():
