@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from bench.process import HOME, start
+from bench.process import HOME
 from service.demo.kafka_jars import find_java
 from service.demo.processes import Process
 from service.demo.stage import Stage
@@ -39,7 +39,7 @@ def _worker(*command: str, **more: str) -> Start:
             "BENCH_URL": url,
             **more,
         }
-        return await start("worker", command, stage.directory / "worker.log", environment)
+        return await Process.program("worker", command, stage.directory / "worker.log", environment)
 
     return begin
 

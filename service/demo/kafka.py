@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ctypes
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -19,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from service.demo.kafka_jars import FILES, ensure_jars, find_java
+from service.demo.ports import free_ports
 from service.errors import BrokerUnavailable
 
 __all__ = ["LocalKafka", "ensure_jars"]
@@ -27,9 +26,6 @@ START_SECONDS_MAX = 90.0
 """From the first process to a ready broker; 6 s is usual, a busy machine takes a multiple."""
 STOP_SECONDS_MAX = 15.0
 """From SIGTERM to SIGKILL; an orderly end takes 1 s or 2."""
-PORTS = range(20_000, 32_000)
-"""Below the ports that systems give to outgoing connections, so that none of those takes the
-broker's port while it restarts."""
 CLUSTER_ID = base64.urlsafe_b64encode(b"call-dispatcher!").decode().rstrip("=")
 READY_LINE = b"Kafka Server started"
 JAVA_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC")
@@ -59,7 +55,7 @@ class LocalKafka:
         self._client_protocol = client_protocol
         self._properties = dict(properties or {})
         self._preexec = None if outlives_parent else end_with_parent()
-        self._ports = _free_ports(3)
+        self._ports = free_ports(3)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -214,21 +210,3 @@ def end_with_parent() -> Callable[[], object] | None:
         return None
     prctl = ctypes.CDLL(None).prctl
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _free_ports(count: int) -> list[int]:
-    ports: list[int] = []
-    while len(ports) < count:
-        port = secrets.choice(PORTS)
-        if port not in ports and _is_free(port):
-            ports.append(port)
-    return ports
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

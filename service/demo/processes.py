@@ -27,7 +27,7 @@ class ProcessFailed(DispatcherError):
 
 
 class Process:
-    """A command of this program in a process group of its own, its output in `log_file`.
+    """A program in a process group of its own, its output in `log_file`.
 
     A Ctrl-C on the terminal does not reach it; on Linux it ends with its parent in any case.
     """
@@ -50,14 +50,18 @@ class Process:
 
         Variables of ours that configure a dispatcher are not handed on.
         """
+        command = (sys.executable, *python_options, "-m", "service", *arguments)
+        return await cls.program(name, command, log_file, environment)
+
+    @classmethod
+    async def program(
+        cls, name: str, command: Sequence[str], log_file: Path, environment: Mapping[str, str]
+    ) -> Process:
+        """Start any program; the rest is as with `start`."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("DISPATCHER_")}
         with log_file.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *python_options,
-                "-m",
-                "service",
-                *arguments,
+                *command,
                 cwd=PACKAGE_HOME,
                 env={**inherited, **environment},
                 stdin=asyncio.subprocess.DEVNULL,

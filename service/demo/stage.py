@@ -40,6 +40,12 @@ TOPICS = (
 """The fields of `kafka.topics`."""
 
 
+def new_security_id() -> str:
+    """A secret of the form that the provider gives out."""
+    alphabet = string.ascii_letters + string.digits
+    return "".join(secrets.choice(alphabet) for _ in range(SECURITY_ID_CHARACTERS))
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """The group and topics of one run; no other run on the same broker has them."""
@@ -64,9 +70,7 @@ class Stage:
         self.directory = Path()
         self.keep_logs = False
         """Set it to leave the processes' logs in `directory` for whoever looks for a fault."""
-        alphabet = string.ascii_letters + string.digits
-        characters = (secrets.choice(alphabet) for _ in range(SECURITY_ID_CHARACTERS))
-        self._security_id = "".join(characters)
+        self._security_id = new_security_id()
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.demo.evidence import TwinPages
+from service.demo.ports import free_ports
 from service.demo.stage import Dispatcher, Stage
-from tests.alerts.chain import TIMES, Chain, free_port
+from tests.alerts.chain import TIMES, Chain
 from tests.alerts.rules import alerts
 from tests.support.dispatcher import QUICK, call, merged
 from tests.support.kafka import produce
@@ -101,7 +102,7 @@ async def chain() -> tuple[list[str], list[str]]:
     seen: list[str] = []
     async with Stage("alerts") as stage:
         await stage.start_kafka()
-        url, port = await stage.start_twin(), free_port()
+        url, (port,) = await stage.start_twin(), free_ports(1)
         async with TwinPages(url) as twin, Chain(stage.directory, f"127.0.0.1:{port}") as hook:
             play = Play(stage, url, port, twin)
             await play.start()

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-import socket
-import string
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -21,8 +19,9 @@ import yaml
 
 from service.demo.evidence import Outcomes, TwinPages
 from service.demo.kafka import LocalKafka
+from service.demo.ports import free_ports
 from service.demo.processes import Process, ProcessFailed
-from service.demo.stage import Names
+from service.demo.stage import Names, new_security_id
 from tests.chaos.faults import PROVIDER_SECONDS, SESSION_SECONDS
 from tests.chaos.replica import Replica, ended
 
@@ -39,9 +38,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 TWIN_OPTIONS = ("--latency-ms", "20-900", "--limit", str(CALLS_PER_MINUTE))
 """Slow to answer, so that requests are under way whenever something breaks."""
-PORTS = range(12_000, 20_000)
-"""Below the ports that systems give to outgoing connections: none of those may take a listener's
-port while the broker is down."""
 STOP_SECONDS_MAX = 10.0
 
 
@@ -58,9 +54,8 @@ class Arena:
         self.outcomes: Outcomes
         self.replicas: list[Replica] = []
         self._count = replicas
-        self._direct, self._internal, self._controller, *self._behind = _free_ports(3 + replicas)
-        alphabet = string.ascii_letters + string.digits
-        self._security_id = "".join(secrets.choice(alphabet) for _ in range(64))
+        self._direct, self._internal, self._controller, *self._behind = free_ports(3 + replicas)
+        self._security_id = new_security_id()
         self._exits = AsyncExitStack()
 
     @property
@@ -186,13 +181,3 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 def _addresses(ports: dict[str, int]) -> str:
     return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
-
-
-def _free_ports(count: int) -> list[int]:
-    found: list[int] = []
-    while len(found) < count:
-        port = secrets.choice(PORTS)
-        with socket.socket() as probe:
-            if port not in found and probe.connect_ex(("127.0.0.1", port)):
-                found.append(port)
-    return found

@@ -22,7 +22,7 @@ from tests.dashboards.boards import BOARDS
 from tests.dashboards.grafana import FOLDER, files
 from tests.dashboards.prometheus import plain, values
 from tests.stack.load import Load
-from tests.stack.ports import free_ports
+from tests.stack.ports import other_ports
 from tests.stack.stack import Stack
 
 RATE = 100.0
@@ -72,7 +72,7 @@ async def _play(stack: Stack) -> None:
             _say(f"seen: {query}")
         async with session.delete(f"{stack.twin}/twin/faults") as answer:
             answer.raise_for_status()
-    # By the one that owns a lane alone nobody would see a takeover, so it does not matter which.
+    # Each owns one of the two lanes, so it does not matter which.
     os.kill(stack.dispatchers["dispatcher-1"].pid, signal.SIGKILL)
     await _seen(stack, "sum(dispatcher_lane_owned) == 2")
     _say("seen: both lanes at the dispatcher that is left")
@@ -84,7 +84,7 @@ async def _empty() -> tuple[int, list[str]]:
     full = 0
     with TemporaryDirectory(prefix="dashboards-") as folder:
         began = time.time()
-        async with Stack(Path(folder), free_ports(), lambda *_: None, scrape="1s") as stack:
+        async with Stack(Path(folder), other_ports(), lambda *_: None, scrape="1s") as stack:
             load = asyncio.create_task(Load(stack.bootstrap, "calls.requests", RATE).run())
             try:
                 await _play(stack)

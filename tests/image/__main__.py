@@ -21,8 +21,8 @@ from typing import Any
 import yaml
 
 from service.demo.evidence import TwinPages
+from service.demo.ports import free_ports
 from service.demo.stage import Stage
-from tests.alerts.chain import free_port
 from tests.support.dispatcher import QUICK, Sections, call, merged, until
 from tests.support.kafka import produce
 from tests.support.settings import SECURITY_ID
@@ -93,7 +93,7 @@ def _configure(root: Path, stage: Stage, url: str) -> None:
             "topics": stage.names.topics,
         },
         "provider": {"url": url, "security_id": SECURITY_ID},
-        "http": {"port": free_port()},
+        "http": {"port": free_ports(1)[0]},
     }
     (root / CONFIG).write_text(yaml.safe_dump(merged(QUICK, mine)))
 

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 from service.errors import DispatcherError
 from tests.stack.load import Load
-from tests.stack.ports import Ports, free_ports
+from tests.stack.ports import Ports, other_ports
 from tests.stack.stack import Stack
 
 FOLDER = Path("build/stack")
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
         if not given.free_ports:
             return 1 - asyncio.run(_run(FOLDER, given.rate, given.seconds, Ports()))
         with TemporaryDirectory(prefix="stack-") as folder:
-            return 1 - asyncio.run(_run(Path(folder), given.rate, given.seconds, free_ports()))
+            return 1 - asyncio.run(_run(Path(folder), given.rate, given.seconds, other_ports()))
     except DispatcherError as error:
         sys.stderr.write(f"{error}\n")
         return 1

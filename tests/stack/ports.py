@@ -9,6 +9,7 @@ import socket
 from contextlib import closing
 from dataclasses import astuple, dataclass
 
+from service.demo.ports import free_ports
 from service.errors import ConfigurationError
 
 
@@ -41,11 +42,7 @@ class Ports:
                     ) from error
 
 
-def free_ports() -> Ports:
+def other_ports() -> Ports:
     """Ports that nobody listens on, for a second stack beside another."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(6)]
-    found = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    twin, first, second, redis, prometheus, alertmanager = found
-    return Ports(twin, (first, second), redis, prometheus, alertmanager)
+    twin, first, second, *rest = free_ports(6)
+    return Ports(twin, (first, second), *rest)

@@ -6,10 +6,7 @@ Knows nothing of the load, nor of what is broken on purpose.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import shutil
-import string
-from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -17,13 +14,14 @@ from typing import Any, Self
 
 import aiohttp
 import yaml
-from aiohttp import web
 
-from service.demo.kafka import LocalKafka, end_with_parent
+from service.demo.kafka import LocalKafka
 from service.demo.processes import Process, ProcessFailed
+from service.demo.stage import new_security_id
 from tests.stack.load import REFUSED_ENDING
 from tests.stack.ports import Ports
 from tests.support.redis import RedisServer
+from tests.support.watching import Told, watching
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 LANES = 2
@@ -31,9 +29,6 @@ READY_SECONDS_MAX = 90.0
 STOP_SECONDS_MAX = 20.0
 POLL_SECONDS = 0.2
 DRAIN_SECONDS = 5.0
-
-Told = Callable[[str, str, str, str], None]
-"""Is given an alert's status, name, summary and runbook."""
 
 
 class Stack:
@@ -88,8 +83,11 @@ class Stack:
         await self._kafka.start()
         redis = RedisServer(self.folder.absolute(), self.ports.redis)
         self._exits.push_async_callback(redis.kill)
-        await redis.start()
-        secret = _secret()
+        try:
+            await redis.start()
+        except TimeoutError as error:
+            raise ProcessFailed(f"Redis does not answer (see {self.folder}/redis.log)") from error
+        secret = new_security_id()
         self._configure(secret, await self._start_twin(secret), redis.url)
         await self._make_topics()
         for number in range(1, len(self.ports.dispatchers) + 1):
@@ -133,55 +131,21 @@ class Stack:
         await _answers(f"http://127.0.0.1:{port}/readyz")
 
     async def _watch(self) -> None:
-        hook = await self._listen()
         manager = _yaml("alertmanager/alertmanager.yaml")
         # A pager in a hurry: nobody who tries this waits half a minute for the good news.
         manager["route"] |= {"group_wait": "1s", "group_interval": "2s"}
-        manager["receivers"][0]["webhook_configs"] = [{"url": f"{hook}/"}]
-        address = f"127.0.0.1:{self.ports.alertmanager}"
-        await self._program(
-            "prometheus-alertmanager",
-            f"--config.file={self._write('alertmanager.yaml', manager)}",
-            f"--storage.path={self.folder / 'alertmanager'}",
-            f"--web.listen-address={address}",
-            "--cluster.listen-address=",
-        )
         prometheus = _yaml("prometheus/prometheus.yaml")
         prometheus["global"] = dict.fromkeys(prometheus["global"], self._scrape)
-        prometheus["alerting"]["alertmanagers"][0] = _configs(self.ports.alertmanager)
-        prometheus["scrape_configs"][0] |= _configs(*self.ports.dispatchers)
+        targets = [f"127.0.0.1:{port}" for port in self.ports.dispatchers]
+        prometheus["scrape_configs"][0] |= {"static_configs": [{"targets": targets}]}
         shutil.copy(DEPLOY / "prometheus/rules.yaml", self.folder)
-        await self._program(
-            "prometheus",
-            f"--config.file={self._write('prometheus.yaml', prometheus)}",
-            f"--storage.tsdb.path={self.folder / 'prometheus'}",
-            f"--web.listen-address=127.0.0.1:{self.ports.prometheus}",
+        ports = (self.ports.prometheus, self.ports.alertmanager)
+        watched = watching(
+            self.folder, self._told, prometheus=prometheus, alertmanager=manager, ports=ports
         )
-        for port in (self.ports.alertmanager, self.ports.prometheus):
+        await self._exits.enter_async_context(watched)
+        for port in ports:
             await _answers(f"http://127.0.0.1:{port}/-/ready")
-
-    async def _listen(self) -> str:
-        app = web.Application()
-        app.add_routes([web.post("/", self._page)])
-        runner = web.AppRunner(app)
-        await runner.setup()
-        self._exits.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        return f"http://{host}:{port}"
-
-    async def _page(self, request: web.Request) -> web.Response:
-        for alert in (await request.json())["alerts"]:
-            notes = alert["annotations"]
-            words = alert["labels"]["alertname"], notes["summary"], notes["runbook_url"]
-            self._told(alert["status"], *words)
-        return web.Response()
-
-    def _write(self, name: str, content: dict[str, Any]) -> Path:
-        file = self.folder / name
-        file.write_text(yaml.safe_dump(content))
-        return file
 
     async def _process(
         self, name: str, arguments: tuple[str, ...], environment: dict[str, str]
@@ -191,31 +155,10 @@ class Stack:
         self._exits.push_async_callback(process.stop, STOP_SECONDS_MAX)
         return process
 
-    async def _program(self, program: str, *options: str) -> None:
-        with (self.folder / f"{program}.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                program,
-                *options,
-                stdout=log,
-                stderr=log,
-                process_group=0,
-                preexec_fn=end_with_parent(),
-            )
-        self._exits.push_async_callback(_stop, process)
-
 
 def _yaml(name: str) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load((DEPLOY / name).read_text())
     return content
-
-
-def _configs(*ports: int) -> dict[str, Any]:
-    return {"static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}]}
-
-
-def _secret() -> str:
-    """As the provider would give out: 64 letters and digits."""
-    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(64))
 
 
 async def _answers(url: str) -> None:
@@ -228,14 +171,3 @@ async def _answers(url: str) -> None:
                             return
                 await asyncio.sleep(POLL_SECONDS)
     raise ProcessFailed(f"nobody answers well at {url}")
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(STOP_SECONDS_MAX):
-            await process.wait()
-    if process.returncode is None:
-        process.kill()
-        await process.wait()

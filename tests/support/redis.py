@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,8 @@ from tempfile import TemporaryDirectory
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from service.demo.ports import free_ports
 
 START_SECONDS_MAX = 10.0
 
@@ -80,14 +81,9 @@ class RedisServer:
 async def redis_server() -> AsyncIterator[RedisServer]:
     """A server that answers; gone when the context ends."""
     with TemporaryDirectory(prefix="redis-for-tests-") as directory:
-        server = RedisServer(Path(directory), _free_port())
+        server = RedisServer(Path(directory), *free_ports(1))
         await server.start()
         try:
             yield server
         finally:
             await server.kill()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
