@@ -37,7 +37,7 @@ SECONDS: Mapping[Kind, tuple[float, float]] = {
 }
 """How long each kind lasts, at least and at most."""
 BROKER_OF_MANY_SECONDS = (2.0, 15.0)
-"""The same of a broker that others can stand in for: after four seconds they see that it is gone."""
+"""The same of a broker that others can stand in for, once they see after 4 s that it is gone."""
 LATE_SECONDS = (0.5, PROVIDER_SECONDS - 0.5)
 """The same where a stalled provider gets requests of senders that have gone. What arrives after its
 sender's time limit would be another matter: the window guard counts an attempt for as long as its
