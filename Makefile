@@ -31,7 +31,7 @@ quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
 .PHONY: help setup venv kafka redis browser demo check test chaos cluster simulate mutations matrix limit latency idle \
 	fairness replay-drill bench profile growth performance \
-	pages bench-core screenshots alerts stack dashboards image schemas format lock clean
+	pages bench-core screenshots alerts stack dashboards image schemas sbom format lock clean
 
 help: ## lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 19
@@ -166,6 +166,10 @@ schemas: venv ## writes docs/schemas anew from the code, and checks them with As
 		--ignore-scripts $(SCHEMA_TOOLS))
 	@node scripts/check_schemas.mjs build/npm
 
+sbom: venv ## writes the bill of materials of what is shipped (CycloneDX, build/sbom), and judges versions and licences
+	@scripts/sbom.sh
+	@$(PY) -m tests.supply
+
 screenshots: MINUTES = 15
 screenshots: setup browser ## lets a campaign run for MINUTES=15, and takes the pictures of the page into docs/images
 	@$(PY) -m tests.page --minutes $(MINUTES)
@@ -184,6 +188,7 @@ lock: venv ## writes requirements/*.txt anew from pyproject.toml; ARGS=--upgrade
 		--output-file requirements/dev.txt pyproject.toml
 	@$(PIP_COMPILE) --constraint requirements/dev.txt --only-build-deps --build-deps-for=wheel \
 		--output-file requirements/build.txt pyproject.toml
+	@$(PIP_COMPILE) --output-file requirements/sbom.txt requirements/sbom.in
 
 clean: ## removes .venv and what the tools left (not the cache with Kafka)
 	@rm -rf .venv .venv.lock build dist .hypothesis .import_linter_cache \
