@@ -90,6 +90,8 @@ class LaneStatus:
     checkpoint_bytes: int = 0
     parked_calls: int = 0
     """Calls that wait apart: their flow is held, or must not be called at this hour."""
+    parked_oldest_age_seconds: float | None = None
+    """Age of the oldest of them; None while none waits, or a successor has not looked yet."""
     overflow_calls: int = 0
     """Calls that wait apart: their flow has more than its share of the window."""
     standing: str = "lane"

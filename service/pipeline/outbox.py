@@ -98,3 +98,24 @@ class SetAside:
     """The offsets of those that are."""
     look_ms: float = float("inf")
     """The earliest time at which one of the unread is to be looked at."""
+    oldest_ms: float = float("inf")
+    """Time of the oldest event there: as the last whole round found it, or set aside since."""
+    _round_ms: float = float("inf")
+    """The same of what was set aside since the round began."""
+
+    def add(self, records: Sequence[Record], look_ms: int) -> None:
+        """Some more will be there from this turn on."""
+        self.waiting += len(records)
+        self.unread += len(records)
+        self.look_ms = min(self.look_ms, look_ms)
+        oldest_ms = min(record.timestamp for record in records)
+        self.oldest_ms = min(self.oldest_ms, oldest_ms)
+        self._round_ms = min(self._round_ms, oldest_ms)
+
+    def begin_round(self) -> None:
+        """All that waits is read now; what must go on waiting is added again."""
+        self._round_ms = float("inf")
+
+    def end_round(self) -> None:
+        """All was read: what was not added since waits no more."""
+        self.oldest_ms = self._round_ms

@@ -107,6 +107,7 @@ class Parking:
         self._urgent = False
         self._began = loop.time()
         state.parked.look_ms = float("inf")
+        state.parked.begin_round()
         left, empty = state.parked.unread, 0
         try:
             while left > 0 and empty < EMPTY_FETCHES_MAX:
@@ -122,6 +123,8 @@ class Parking:
             # A round that was broken off (Kafka was away) is made again, too.
             if left > 0:
                 state.parked.look_ms = state.now_ms()
+            else:
+                state.parked.end_round()
             self._ended = loop.time()
 
     def _room(self) -> int:

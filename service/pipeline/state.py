@@ -164,10 +164,7 @@ class LaneState:
         records = [call.record for call in calls]
         self.outbox.again(records)
         self._finish([place_of(record) for record in records], records)
-        aside = self.aside[tp]
-        aside.waiting += len(calls)
-        aside.unread += len(calls)
-        aside.look_ms = min(aside.look_ms, look_ms)
+        self.aside[tp].add(records, look_ms)
         self._tell_parked(calls[0].flow_id, why, [note_of(record) is None for record in records])
 
     def _tell_parked(self, flow_id: str, why: Why, fresh: Sequence[bool]) -> None:

@@ -72,6 +72,7 @@ def _owned(lane: int, state: LaneState, sender: Sender, standing: str) -> LaneSt
         requests_per_minute=state.guard.requests_max,
         partitions=partitions,
         parked_calls=state.parked.waiting,
+        parked_oldest_age_seconds=_parked_age(state),
         overflow_calls=state.overflow.waiting,
         oldest_event_age_seconds=_oldest_age(state),
         holds=tuple(
@@ -122,3 +123,10 @@ def _oldest_age(state: LaneState) -> float | None:
     oldest = [calls[0].record.timestamp for calls in state.batcher.heads()]
     oldest += [b.calls[0].record.timestamp for b in state.open.values() if b.calls]
     return max(0.0, (state.now_ms() - min(oldest)) / 1000) if oldest else None
+
+
+def _parked_age(state: LaneState) -> float | None:
+    parked = state.parked
+    if not parked.waiting or parked.oldest_ms == float("inf"):
+        return None
+    return max(0.0, (state.now_ms() - parked.oldest_ms) / 1000)

@@ -241,12 +241,19 @@ def test_state_is_that_of_the_scrape() -> None:
     scraped.metrics.observe(lambda: status)
     assert scraped.value("limiter_utilisation_ratio") == 0
     assert scraped.value("oldest_event_age_seconds") == 0
-    second = lane_of(1, calls_in_window=0, oldest_event_age_seconds=99.0, checkpoint_bytes=7)
+    second = lane_of(
+        1,
+        calls_in_window=0,
+        oldest_event_age_seconds=99.0,
+        checkpoint_bytes=7,
+        parked_oldest_age_seconds=72_001.0,
+    )
     status = status_of(lane_of(), second)
     assert scraped.value("limit_calls_per_minute") == 30_000
     assert scraped.value("limiter_utilisation_ratio") == pytest.approx(0.25)
     assert scraped.value("requests_in_flight") == 4
     assert scraped.value("oldest_event_age_seconds") == 99
+    assert scraped.value("parked_oldest_age_seconds") == 72_001
     assert scraped.value("checkpoint_bytes") == 4321
     assert scraped.value("lag_records", partition="1") == 42
     assert scraped.value("lane_owned", lane="1") == 1

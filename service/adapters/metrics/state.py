@@ -67,6 +67,12 @@ class StateCollector(Collector):
             sum(lane.parked_calls for lane in lanes),
         )
         yield _gauge(
+            "parked_oldest_age_seconds",
+            "Age of the oldest event in the parked topic, as of the last look at it; 0 when none "
+            "waits.",
+            max((lane.parked_oldest_age_seconds or 0.0 for lane in lanes), default=0.0),
+        )
+        yield _gauge(
             "overflow_calls",
             "Calls that wait in the overflow topic.",
             sum(lane.overflow_calls for lane in lanes),

@@ -84,6 +84,36 @@ def test_waiting_for_calling_hours_is_not_waiting_for_a_hold() -> None:
     assert stage.outcomes(stage.of(FLOW)) == {"accepted": 500}
 
 
+def test_the_age_of_what_is_parked_is_known_to_a_successor_too() -> None:
+    """The operator would hear of a customer who waits for a day only when he ends exhausted."""
+
+    def age_seconds(stage: Stage) -> float:
+        state = stage.state
+        assert state is not None
+        return (state.now_ms() - state.parked.oldest_ms) / 1000
+
+    async def course(stage: Stage) -> None:
+        await stage.owned()
+        stage.trouble(Rule(fault="code-301-inside", flow=FLOW))
+        stage.publish(FLOW, 100)
+        await asyncio.sleep(600)
+        # Younger ones do not hide it.
+        stage.publish(FLOW, 100)
+        await asyncio.sleep(600)
+        assert age_seconds(stage) == pytest.approx(1_200, abs=5)
+        stage.crash(down_seconds=60)
+        await asyncio.sleep(600)
+        assert age_seconds(stage) == pytest.approx(1_800, abs=5)
+        stage.trouble()
+        await stage.all_ended(stage.of(FLOW), 1_200)
+        stage.trouble(Rule(fault="code-301-inside", flow=FLOW))
+        stage.publish(FLOW, 100)
+        await asyncio.sleep(300)
+        assert age_seconds(stage) == pytest.approx(300, abs=5)
+
+    play(course)
+
+
 def test_a_great_backlog_of_a_held_flow_is_parked_in_little_memory() -> None:
     """A million calls of one broken flow would fill the process, or the checkpoint."""
     window = 10_000
