@@ -29,7 +29,7 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka redis browser demo check test chaos cluster simulate mutations matrix limit latency idle \
+.PHONY: help setup venv kafka redis browser demo check test acls chaos cluster simulate mutations matrix limit latency idle \
 	fairness replay-drill bench profile growth performance \
 	pages bench-core screenshots alerts stack dashboards image schemas format lock clean
 
@@ -143,6 +143,9 @@ alerts: setup ## each alert by promtool, and real faults to a webhook through Pr
 	@$(call quietly,promtool check rules deploy/prometheus/rules.yaml)
 	@$(call quietly,promtool test rules deploy/prometheus/tests.yaml)
 	@$(PY) -m tests.alerts $$(grep -c '^  - name:' deploy/prometheus/tests.yaml)
+
+acls: setup ## a Kafka with an authorizer: what deploy/kafka/acls.txt grants suffices, and each line is needed
+	@$(PY) -m tests.acls $(ARGS)
 
 stack: setup ## everything on loopback under a small load, with Prometheus and Alertmanager; ARGS='--rate 20 --seconds 60'
 	@scripts/need.sh prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager
