@@ -30,7 +30,7 @@ quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
 .PHONY: help setup venv kafka redis browser demo check test chaos simulate mutations matrix limit latency idle \
 	fairness replay-drill bench profile growth performance \
-	pages bench-core screenshots alerts stack dashboards image schemas format lock clean
+	pages bench-core screenshots alerts stack dashboards image helm chart schemas format lock clean
 
 help: ## lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 19
@@ -51,6 +51,9 @@ endif
 redis:
 	@scripts/need.sh redis-server=redis-server
 
+helm: venv
+	@$(PY) -m tests.chart.tools >/dev/null
+
 browser:
 	@scripts/need.sh chromium=chromium
 
@@ -66,7 +69,7 @@ check: venv ## format, lint, types, floors, packaging: all but the tests
 	@$(call quietly,$(BIN)/hatchling build --target wheel --directory build/wheel)
 	@echo "check: all is well"
 
-test: setup browser ## runs all tests on WORKERS=4 processes, on a real Kafka; more options in ARGS
+test: setup browser helm ## runs all tests on WORKERS=4 processes, on a real Kafka; more options in ARGS
 	@$(BIN)/pytest --quiet --numprocesses $(WORKERS) $(ARGS)
 
 chaos: setup ## breaks real processes for ROUNDS=20 rounds; SEED plays one run's faults again
@@ -147,6 +150,10 @@ stack: setup ## everything on loopback under a small load, with Prometheus and A
 dashboards: setup ## writes deploy/grafana/dashboards from the code, and asks each query of a Prometheus that watched real faults
 	@scripts/need.sh prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager
 	@$(PY) -m tests.dashboards $(ARGS)
+
+chart: venv helm ## judges the Helm chart, by Helm 3 and 4 for Kubernetes 1.25 to 1.37; writes its README and schema
+	@$(PY) -m tests.chart.written
+	@$(PY) -m tests.chart
 
 image: setup ## builds the Dockerfile without Docker (root, Debian), and runs it as PID 1 on files it cannot write
 	@scripts/need.sh buildah=buildah debootstrap=debootstrap

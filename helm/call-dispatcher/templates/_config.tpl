@@ -1,7 +1,7 @@
 {{/* What is derived from the configuration: the file that pods read, its ports, where it listens. */}}
 
 {{- define "call-dispatcher.port" -}}
-{{- dig "http" "port" 8080 (default dict .Values.config) | int -}}
+{{- dig "http" "port" 8080 .Values.config | int -}}
 {{- end -}}
 
 {{- define "call-dispatcher.host" -}}
@@ -36,7 +36,7 @@
 {{- end -}}
 
 {{- define "call-dispatcher.redisUrl" -}}
-{{- dig "provider" "redis_url" "" .Values.config | default (dig "DISPATCHER_PROVIDER__REDIS_URL" "" .Values.secret) -}}
+{{- dig "provider" "redis_url" "" .Values.config | default .Values.secret.DISPATCHER_PROVIDER__REDIS_URL | default "" -}}
 {{- end -}}
 
 {{- define "call-dispatcher.redisPort" -}}

@@ -91,7 +91,7 @@ has no meaning at all. Each list holds all that is wrong, so that one look is en
   "kafka.security.password" (dig "kafka" "security" "password" nil .Values.config)
   "provider.previous_security_ids" $provider.previous_security_ids
   "provider.security_id" $provider.security_id }}
-{{- if contains "@" (dig "redis_url" "" $provider) }}
+{{- if contains "@" ($provider.redis_url | default "") }}
 {{- $_ := set $secrets "provider.redis_url" true }}
 {{- end }}
 {{- $files := dict "provider.security_id_file" $provider.security_id_file }}
@@ -125,6 +125,9 @@ has no meaning at all. Each list holds all that is wrong, so that one look is en
 {{- end }}
 {{- if and .Values.alerts.enabled (not .Values.alerts.runbooksBase) }}
 - "alerts.runbooksBase is missing: say where docs/runbooks can be read, so that alerts lead there"
+{{- end }}
+{{- if and .Values.topics.migrate (not .Values.topics.create) }}
+- "topics.migrate is the Job's, which topics.create: false takes away"
 {{- end }}
 {{- if and .Values.podDisruptionBudget.enabled (ge (int .Values.podDisruptionBudget.maxUnavailable) (int (add .Values.lanes .Values.standbys))) (gt (int (add .Values.lanes .Values.standbys)) 1) }}
 - "podDisruptionBudget.maxUnavailable lets all {{ add .Values.lanes .Values.standbys }} replicas go at a time: lower it, or switch the budget off"
