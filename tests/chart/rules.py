@@ -36,7 +36,7 @@ def pods_are_restricted(release: Rendered) -> Faults:
         own = container["securityContext"]
         wanted = {
             "runAsNonRoot": spec["securityContext"]["runAsNonRoot"],
-            "a user of its own": spec["securityContext"]["runAsUser"] >= 10_000,
+            "its user": spec["securityContext"].get("runAsUser", 0) == release.values["user"],
             "seccomp": spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"},
             "no escalation": own["allowPrivilegeEscalation"] is False,
             "read-only root": own["readOnlyRootFilesystem"],

@@ -6,16 +6,18 @@ import json
 import re
 import tarfile
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from service.cli import cli
-from tests.chart.accepted import refusals
 from tests.chart.breakages import VALUES, unnoticed
 from tests.chart.helm import DISPATCHER, Helm, RefusedError, Rendered, helm, put_over
+from tests.chart.pods import refusals
 from tests.chart.rules import broken
 from tests.chart.schemas import faults, versions
 from tests.chart.value_sets import ALL_OFF, REFUSALS, SETS, whole
@@ -110,10 +112,16 @@ def test_some_breakages_are_noticed(tmp_path: Path) -> None:
     assert list(unnoticed(helm(4).program, tmp_path, every=5)) == []
 
 
-@pytest.mark.parametrize("name", expected())
+@pytest.mark.parametrize("name", ["values.schema.json", "README.md"])
 def test_what_is_made_from_elsewhere_is_current(name: str) -> None:
     """A new field of the configuration would be refused, or a value undocumented: `make chart`."""
     assert (CHART / name).read_text() == expected()[name]
+
+
+def test_the_chart_names_the_release() -> None:
+    """Without a tag of one's own another version's image would be run."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["appVersion"] == version("call-dispatcher")
 
 
 def test_every_value_is_explained() -> None:

@@ -143,7 +143,8 @@ SETS: dict[str, Values] = {
         "topologySpread": [{"topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}],
         "resources": {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {}},
     },
-    "no spread, own name": {
+    "no spread, own name, a user that the platform chooses": {
+        "user": 0,
         **ALL_ON,
         "topologySpread": [],
         "fullnameOverride": "a-name-that-is-as-long-as-names-can-become-and-longer-still",
@@ -204,6 +205,7 @@ REFUSALS: dict[str, tuple[Values, str]] = {
     "misspelt field": ({"config": {"batching": {"call_max": 1}}}, "call_max"),
     "out of bounds": ({"config": {"shutdown": {"drain_seconds": -1}}}, "drain_seconds"),
     "misspelt variable": ({"secret": {"DISPATCHER_HTTP__TOKENS": ID}}, "DISPATCHER_HTTP__TOKENS"),
+    "root's neighbour": ({"user": 1}, "user"),
     "short security-id": ({"secret": {SECURITY_ID: "short"}}, SECURITY_ID),
 }
 

@@ -54,7 +54,8 @@ def _readme() -> str:
     text = (CHART / "README.md").read_text()
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    rows = "".join(f"| `{key}` | {_shown(key)} | {said} |\n" for key, said in documented())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    rows = "".join(f"| `{key}` | {_shown(values, key)} | {said} |\n" for key, said in documented())
     return f"{before}{BEGIN}| key | default | meaning |\n| --- | --- | --- |\n{rows}{END}{after}"
 
 
@@ -76,8 +77,7 @@ def documented() -> Iterator[tuple[str, str]]:
             said = []
 
 
-def _shown(key: str) -> str:
-    value: Any = yaml.safe_load((CHART / "values.yaml").read_text())
+def _shown(value: Any, key: str) -> str:
     for part in key.split("."):
         value = value[part]
     return f"`{json.dumps(value)}`"
