@@ -81,8 +81,7 @@ class CoreStages:
     def batching(self) -> None:
         """Fill a draft, and take it."""
         batcher = Batcher(lambda _: self._bounds)
-        for call in self._calls:
-            batcher.add(call, NOW)
+        batcher.extend(FLOW, self._calls, NOW)
         batcher.take(NOW, lambda _: True)
 
     def body(self) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from service.commands.options import config_option, load_settings
+from service.core.identifiers import string_form
 from service.errors import EventRefused
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def key_of(call: Call, key: str) -> bytes | None:
     if key == "flow-id":
         return call.flow_id.encode()
     if key == "client-identifier":
-        return call.identity.encode()
+        return string_form(call.identity).encode()
     import msgspec  # noqa: PLC0415 - quick --help
 
     for pair in msgspec.json.decode(call.fragment)["keys"]:

@@ -102,7 +102,7 @@ class Body:
         """
         places = {identifier: place for place, identifier in enumerate(identifiers)}
         longest = max(map(len, places), default=0) * SPELLING_MAX_PER_BYTE + SPELLING_MAX_BESIDES
-        by_value: dict[tuple[bool, str] | None, int] = {}
+        by_value: dict[tuple[bool, bytes] | None, int] = {}
         found: list[Entry | None] = [None] * len(identifiers)
         strangers = 0
         for raw in self.details or ():
@@ -233,7 +233,7 @@ def _entry(raw: _RawEntry) -> Entry:
     return Entry(_id(raw.uuid), code, readable(_text(raw.message)), odd)
 
 
-def _value_of(identifier: bytes) -> tuple[bool, str] | None:
+def _value_of(identifier: bytes) -> tuple[bool, bytes] | None:
     """Equal for the same JSON value only: `1`, `1.0`, `"1"` and `true` differ."""
     try:
         return identifier[:1] == b'"', identifier_of(identifier)[1]

@@ -40,6 +40,9 @@ class Bounds:
     priority: float = 1.0
 
 
+UNBOUNDED = Bounds(CALLS_UNBOUNDED, 2**63, 0.0)
+
+
 class Draft:
     """Calls of one flow that will be one batch, in order of arrival."""
 
@@ -48,34 +51,47 @@ class Draft:
     def __init__(self, flow_id: str, opened_at: float) -> None:
         self.flow_id = flow_id
         self.calls: list[Call] = []
-        self.identities: set[str] = set()
+        self.identities: set[bytes] = set()
         self.bytes = 0
         self.opened_at = opened_at
         self.cause = Cause.AGE
 
-    def refuses(self, call: Call, bounds: Bounds) -> Cause | None:
-        """Why `call` cannot join, or None."""
-        if len(self.calls) >= bounds.calls_max:
-            return Cause.COUNT
-        if self.bytes + len(call.fragment) + 1 > bounds.fragments_bytes_max and self.calls:
-            return Cause.BYTES
-        if call.identity in self.identities:
-            return Cause.REPEAT
-        return None
+    def fill(self, calls: Sequence[Call], at: int, bounds: Bounds) -> int:
+        """Take calls in from index `at` on; returns the index of the first that cannot join.
 
-    def append(self, call: Call) -> None:
-        """Take the call in; the caller has asked `refuses`."""
-        self.bytes += len(call.fragment) + (1 if self.calls else 0)
-        self.calls.append(call)
-        self.identities.add(call.identity)
+        `cause` says why; then, or when it is full, none joins any more.
+        """
+        mine, seen, size = self.calls, self.identities, self.bytes
+        end = min(len(calls), at + bounds.calls_max - len(mine))
+        while at < end:
+            call = calls[at]
+            more = size + len(call.fragment) + (1 if mine else 0)
+            if more > bounds.fragments_bytes_max and mine:
+                self._close(Cause.BYTES)
+                break
+            if call.identity in seen:
+                self._close(Cause.REPEAT)
+                break
+            size = more
+            mine.append(call)
+            seen.add(call.identity)
+            at += 1
+        self.bytes = size
+        if len(mine) >= bounds.calls_max:
+            self._close(Cause.COUNT)
+        return at
+
+    def _close(self, cause: Cause) -> None:
+        self.cause = cause
+        # Most of a window waits in drafts that are closed: what nobody asks any more is let go.
+        self.identities = set()
 
     def split(self, calls: int) -> tuple[Draft, Draft]:
         """The first `calls` of it, and the rest."""
         parts = Draft(self.flow_id, self.opened_at), Draft(self.flow_id, self.opened_at)
         for part, some in zip(parts, (self.calls[:calls], self.calls[calls:]), strict=True):
+            part.fill(some, 0, UNBOUNDED)
             part.cause = self.cause
-            for call in some:
-                part.append(call)
         return parts
 
 
@@ -105,33 +121,25 @@ class Batcher:
         return (drafts[0].calls for drafts in self._drafts.values())
 
     def add(self, call: Call, now: float) -> None:
-        """Put a call into its flow's last draft, or begin a new one behind it."""
-        flow_id = call.flow_id
+        """`extend` with one call."""
+        self.extend(call.flow_id, (call,), now)
+
+    def extend(self, flow_id: str, calls: Sequence[Call], now: float) -> None:
+        """Put calls of a flow into its last draft, and into new ones behind it."""
         drafts = self._drafts.get(flow_id)
-        self._counts[flow_id] = self._counts.get(flow_id, 0) + 1
+        self._counts[flow_id] = self._counts.get(flow_id, 0) + len(calls)
         if drafts is None:
             drafts = self._drafts[flow_id] = deque()
-            bounds = self._bounds[flow_id] = self._bounds_of(flow_id)
-        else:
-            bounds = self._bounds[flow_id]
-        if drafts:
-            cause = drafts[-1].refuses(call, bounds)
-            if cause is None:
-                drafts[-1].append(call)
-                if len(drafts[-1].calls) == bounds.calls_max:
-                    drafts[-1].cause = Cause.COUNT
-                    self._rotation.add(flow_id)
-                return
-            drafts[-1].cause = cause
+            self._bounds[flow_id] = self._bounds_of(flow_id)
+        bounds, at = self._bounds[flow_id], 0
+        while at < len(calls):
+            if not drafts or drafts[-1].cause is not Cause.AGE:
+                drafts.append(Draft(flow_id, now))
+            at = drafts[-1].fill(calls, at, bounds)
+        if drafts[0].cause is not Cause.AGE:
             self._rotation.add(flow_id)
-        draft = Draft(flow_id, now)
-        draft.append(call)
-        drafts.append(draft)
-        if bounds.calls_max == 1:
-            draft.cause = Cause.COUNT
-            self._rotation.add(flow_id)
-        elif len(drafts) == 1:
-            self._age(flow_id, now + bounds.linger_seconds)
+        elif flow_id not in self._rotation:
+            self._age(flow_id, drafts[0].opened_at + bounds.linger_seconds)
 
     def ready(self, now: float) -> bool:
         """Whether any flow has a draft ready at `now`."""

@@ -5,7 +5,7 @@ Knows nothing of how an event is decoded (intake.py) or how bytes are laid out (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -61,8 +61,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     flow_id: str
     identifier: bytes
     """The client-identifier as the exact JSON that goes out in the body and comes back."""
-    identity: str
-    """Its string form: no two calls of a batch may share it."""
+    identity: bytes
+    """Its string form, as JSON: no two calls of a batch may share it."""
     fragment: bytes
     """The exact JSON object that is one element of `calls` (provider-api.md, Request body)."""
     fill_at: int
@@ -83,9 +83,23 @@ class Call(msgspec.Struct, frozen=True, gc=False):
         return self.start_day is not None and self.start_day < today
 
 
-def bytes_of(record: Record) -> int:
-    """What of a record's size is upstream's choice."""
-    size = len(record.value or b"") + len(record.key or b"")
-    if record.headers:
-        size += sum(len(name) + len(value or b"") for name, value in record.headers)
-    return size
+def expired(calls: Iterable[Call], wall: float, today: int) -> list[Call]:
+    """Those of them that are; most calls have no date at all."""
+    dated = [call for call in calls if call.expires_at is not None or call.start_day is not None]
+    return [call for call in dated if call.expired(wall, today)]
+
+
+def bytes_of(records: Iterable[Record]) -> int:
+    """What of the records' size is upstream's choice."""
+    return sum(
+        [
+            len(record.value or b"")
+            + len(record.key or b"")
+            + (_header_bytes(record.headers) if record.headers else 0)
+            for record in records
+        ]
+    )
+
+
+def _header_bytes(headers: Sequence[Header]) -> int:
+    return sum(len(name) + len(value or b"") for name, value in headers)

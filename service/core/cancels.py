@@ -53,6 +53,10 @@ class Cancels:
         cancels = self._of.get(cancel.flow_id, [])
         cancels[:] = [cancel if one.id == cancel.id else one for one in cancels]
 
+    def has(self, flow_id: str) -> bool:
+        """Whether a cancel means events of this flow."""
+        return flow_id in self._of
+
     def of(self, flow_id: str, record: Record) -> Cancel | None:
         """The cancel that means this event of this flow, if there is one."""
         for cancel in self._of.get(flow_id, ()):

@@ -62,7 +62,7 @@ class Rebuilt(NamedTuple):
 
     flow_id: str
     identifier: bytes
-    identity: str
+    identity: bytes
     fragment: bytes
     fill_at: int
     start_day: int | None

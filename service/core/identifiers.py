@@ -29,8 +29,8 @@ class _Number(str):
     __slots__ = ()
 
 
-def identifier_of(raw: bytes) -> tuple[bytes, str]:
-    """The exact JSON that is sent, and its string form.
+def identifier_of(raw: bytes) -> tuple[bytes, bytes]:
+    """The exact JSON that is sent, and its string form as JSON: of a string, the same object.
 
     Args:
         raw: the value as it stands in the event, known to be JSON but for its UTF-8, the size of
@@ -40,34 +40,40 @@ def identifier_of(raw: bytes) -> tuple[bytes, str]:
         ValueError: no such value may be an identifier; the text does not quote it.
     """
     if raw[0] == 0x22:  # noqa: PLR2004 - a quotation mark
-        text = _string(raw)
-        return (_encode_string(text) if b"\\" in raw else raw), text
+        if b"\\" in raw or not raw.isascii() or raw == b'""':
+            raw = _string(raw)
+        return raw, raw
     if raw in _LITERALS:
-        return raw, raw.decode()
+        return raw, b'"%b"' % raw
     if raw == b"null":
         raise ValueError(_EMPTY)
     if raw[0] not in b"[{":
-        spelling = raw.decode("ascii")
-        return raw, _spelled_alike(spelling)
+        return raw, _encode_string(_spelled_alike(raw.decode("ascii")))
     return _nested(raw)
 
 
-def _string(raw: bytes) -> str:
+def string_form(identity: bytes) -> str:
+    """What people know an identifier by, of the second that `identifier_of` returns."""
+    return _decode_string(identity)
+
+
+def _string(raw: bytes) -> bytes:
+    """The one JSON text of a string: only what has to be escaped is."""
     if raw == b'""':
         raise ValueError(_EMPTY)
     try:
-        return _decode_string(raw)
+        return _encode_string(_decode_string(raw))
     except ValueError as error:
         raise ValueError(_NO_UTF8) from error
 
 
-def _nested(raw: bytes) -> tuple[bytes, str]:
+def _nested(raw: bytes) -> tuple[bytes, bytes]:
     try:
         value = json.loads(
             raw.decode(), parse_int=_Number, parse_float=_Number, parse_constant=_no_constant
         )
         sent = _render(value, str).encode()
-        identity = _render(value, _spelled_alike)
+        identity = _encode_string(_render(value, _spelled_alike))
     except UnicodeError as error:
         raise ValueError(_NO_UTF8) from error
     except RecursionError as error:

@@ -66,9 +66,13 @@ class PlainRecord:
 class _Flow:
     """What is the same for all events of a flow."""
 
+    id: str
+    """One object for all of them: a window holds many."""
     recipe: Recipe
     fragment_bytes_max: int
     india: str
+    start: bytes | None
+    """Of an event that has no start-time."""
 
 
 class Intake:
@@ -98,17 +102,27 @@ class Intake:
         Raises:
             EventRefused: `invalid` or `oversize`; nothing else, whatever the bytes.
         """
-        event = self._decoded(record)
+        value, key = record.value, record.key
+        if value is None or len(value) > self._rules.value_bytes_max:
+            self._refuse_value(value)
+        if record.headers or (key is not None and len(key) > self._rules.meta_bytes_max):
+            self._check_meta(record)
+        try:
+            event = decode_event(value)
+        except (ValueError, RecursionError) as error:
+            raise undecodable(value, error) from error
         flow = self._flows.get(event.flow_id) or self._flow(event.flow_id)
         recipe = flow.recipe
         try:
             identifier, identity = identifier_of(bytes(event.client_identifier))
         except ValueError as error:
             _refuse("client-identifier", error)
-        try:
-            start, start_day = start_of(event, recipe)
-        except ValueError as error:
-            _refuse("start-time", error)
+        start, start_day = flow.start, None
+        if event.start_time is not UNSET:
+            try:
+                start, start_day = start_of(event, recipe)
+            except ValueError as error:
+                _refuse("start-time", error)
         fragment, start_at = lay_out(
             identifier, start, self._numbers(event, flow), _keys(event, recipe, record)
         )
@@ -121,7 +135,7 @@ class Intake:
             )
         return Call(
             record,
-            event.flow_id,
+            flow.id,
             identifier,
             identity,
             fragment,
@@ -138,24 +152,15 @@ class Intake:
         """
         return self.accept(PlainRecord(value, key, topic=topic))
 
-    def _decoded(self, record: Record) -> Event:
-        value = record.value
+    def _refuse_value(self, value: bytes | None) -> NoReturn:
         if value is None:
             raise EventRefused("invalid", None, "the record has no value; send a JSON object")
-        if len(value) > self._rules.value_bytes_max:
-            raise EventRefused(
-                "invalid",
-                None,
-                f"the event has {len(value)} bytes, more than the {self._rules.value_bytes_max} "
-                "of events.value_bytes_max: shorten it",
-            )
-        key = record.key
-        if record.headers or (key is not None and len(key) > self._rules.meta_bytes_max):
-            self._check_meta(record)
-        try:
-            return decode_event(value)
-        except (ValueError, RecursionError) as error:
-            raise undecodable(value, error) from error
+        raise EventRefused(
+            "invalid",
+            None,
+            f"the event has {len(value)} bytes, more than the {self._rules.value_bytes_max} "
+            "of events.value_bytes_max: shorten it",
+        )
 
     def _check_meta(self, record: Record) -> None:
         meta_bytes = len(record.key or b"")
@@ -175,9 +180,11 @@ class Intake:
             raise EventRefused("invalid", "flow-id", "flow-id must be 8 ASCII letters or digits")
         recipe = self._recipe_of(flow_id)
         flow = _Flow(
+            flow_id,
             recipe,
             self._rules.body_bytes_max - self._overhead_of(flow_id),
             INDIA_PREFIXES[recipe.number_format],
+            PLACEHOLDER if recipe.fills_start_time else None,
         )
         if len(self._flows) >= FLOWS_CACHED_MAX:
             self._flows.clear()
@@ -210,7 +217,11 @@ def _keys(event: Event, recipe: Recipe, record: Record) -> bytes:
         keys = []
     for key in keys:
         name = key.name
-        if not name.startswith(KEY_PREFIX) or name in (KEY_PREFIX, correlation_key):
+        if (
+            not name.startswith(KEY_PREFIX)
+            or len(name) == len(KEY_PREFIX)
+            or name == correlation_key
+        ):
             _refuse_key(keys, key, correlation_key)
     if len(keys) > 1 and len({key.name for key in keys}) < len(keys):
         _refuse_repeat(keys)

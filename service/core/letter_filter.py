@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from service.core.identifiers import identifier_of
+from service.core.identifiers import identifier_of, string_form
 from service.core.letters import Letter
 
 KINDS_MAX = 10_000
@@ -31,7 +31,7 @@ def identifier_in(value: bytes | None) -> str | None:
     """The string form of an event's client-identifier; None if there is none."""
     try:
         raw = bytes(_decode(value or b"").client_identifier)
-        return identifier_of(raw)[1]
+        return string_form(identifier_of(raw)[1])
     except (ValueError, RecursionError):
         return None
 

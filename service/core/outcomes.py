@@ -31,7 +31,12 @@ def _second(second: int) -> bytes:
 
 def rfc3339(milliseconds: int) -> str:
     """A time since the epoch as RFC 3339 in UTC, with milliseconds."""
-    return f"{_second(milliseconds // 1000).decode()}.{milliseconds % 1000:03d}Z"
+    return _stamp(milliseconds).decode()
+
+
+def _stamp(milliseconds: int) -> bytes:
+    second, rest = divmod(milliseconds, 1000)
+    return b"%b.%03dZ" % (_second(second), rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,33 +77,44 @@ def results(
         "attempts": acceptance.attempts,
         "accepted-at": rfc3339(acceptance.accepted_ms),
     }
-    shared = json.dumps(common, separators=(",", ":"))[1:-1].encode().replace(b"%", b"%%")
-    template = (
-        b'{"client-identifier":%b,' + shared + b',"phonon-uuid":%b,"source":{"topic":%b,'
-        b'"partition":%d,"offset":%d,"timestamp":"%b.%03dZ"},"origin":%b}'
-    )
+    shared = json.dumps(common, separators=(",", ":"))[1:-1]
     written: list[Written] = []
-    topics: dict[str, bytes] = {}
+    # Neighbours mostly come from one topic, and in one millisecond.
+    topic, templates = "", dict[int, bytes]()
+    stamp_of, stamp = -1, b""
     for index, call in enumerate(calls):
         record = call.record
-        topic = topics.get(record.topic)
-        if topic is None:
-            topic = topics[record.topic] = json.dumps(record.topic).encode()
-        second, millisecond = divmod(record.timestamp, 1000)
+        if record.topic != topic:
+            topic, templates = record.topic, {}
+        template = templates.get(record.partition)
+        if template is None:
+            template = templates[record.partition] = _template(shared, record)
+        if record.timestamp != stamp_of:
+            stamp_of, stamp = record.timestamp, _stamp(record.timestamp)
         uuid = uuids[index] if uuids else None
         value = template % (
             call.identifier,
             b"null" if uuid is None else json.dumps(uuid).encode(),
-            topic,
-            record.partition,
             record.offset,
-            _second(second),
-            millisecond,
+            stamp,
             _origin(record, replays) if record.headers else b"null",
         )
         headers = [h for h in record.headers if h[0] == "traceparent"] if record.headers else []
         written.append((record.key, value, headers))
     return written
+
+
+def _template(shared: str, record: Record) -> bytes:
+    """A result with all that those of one batch and one partition share."""
+    place = f'{{"topic":{json.dumps(record.topic)},"partition":{record.partition}'
+    return (
+        b'{"client-identifier":%%b,%b,"phonon-uuid":%%b,"source":%b,"offset":%%d,'
+        b'"timestamp":"%%b"},"origin":%%b}'
+    ) % (_escaped(shared), _escaped(place))
+
+
+def _escaped(text: str) -> bytes:
+    return text.replace("%", "%%").encode()
 
 
 def _origin(record: Record, replays: Collection[str]) -> bytes:

@@ -5,7 +5,6 @@ Knows nothing of when and from where is read (reading.py, parking.py).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Sequence
 
 import msgspec
@@ -60,10 +59,10 @@ class Arrivals:
         """Make calls of events, or whole batches of those that were in one."""
         if any(record.headers for record in records):
             await self._replays.learn(records)
-        state, accept, gate = self._state, self._intake.accept, self._gate
-        now = asyncio.get_running_loop().time()
+        state, accept = self._state, self._intake.accept
+        state.hold_records(records)
+        calls = []
         for record in records:
-            state.hold_record(record)
             if state.recovering:
                 place = place_of(record)
                 batch = state.recovering.pop(place, None)
@@ -81,7 +80,8 @@ class Arrivals:
                 call = msgspec.structs.replace(
                     call, attempts=note.attempts, first_failed_ms=note.first_failed_ms
                 )
-            gate.admit(call, now)
+            calls.append(call)
+        self._gate.admit(calls)
 
     def _rebuild(self, batch: Batch) -> None:
         """A recovered batch whose last record has just been read is made whole, or given up."""

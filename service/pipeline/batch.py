@@ -13,7 +13,7 @@ from datetime import date
 
 import msgspec
 
-from service.core.calls import Call, Record
+from service.core.calls import Call, Record, expired
 from service.core.checkpoint import OpenBatch, Stage
 from service.core.verdicts import Attempt, End
 
@@ -87,7 +87,7 @@ class Batch:
         days = (self.fill_day, self.shift_day)
         if any(day is not None and day < today for day in days):
             return True
-        return any(call.expired(wall, today) for call in self.calls)
+        return bool(expired(self.calls, wall, today))
 
     @property
     def fill_day(self) -> int | None:

@@ -7,7 +7,7 @@ has changed for its flow: a hold began, its calling hours are over, an operator 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 
 import msgspec
@@ -39,8 +39,29 @@ class Gate:
         self._clock = clock
         self._pending: deque[Call] = deque()
 
-    def admit(self, call: Call, now: float) -> None:
-        """One call that may never have been at the gate before; `now` is the loop's time."""
+    def admit(self, calls: Iterable[Call]) -> None:
+        """Calls that may never have been at the gate before."""
+        now = asyncio.get_running_loop().time()
+        by_flow: dict[str, list[Call]] = defaultdict(list)
+        for call in calls:
+            by_flow[call.flow_id].append(call)
+        for flow_id, some in by_flow.items():
+            if self._is_open(flow_id):
+                self._state.batcher.extend(flow_id, some, now)
+            else:
+                for call in some:
+                    self._admit(call, now)
+
+    def _is_open(self, flow_id: str) -> bool:
+        """Whether there is nothing to ask of the flow's calls one by one."""
+        state = self._state
+        return not (
+            state.cancels.has(flow_id)
+            or state.holds.flow(flow_id) is not None
+            or self._flows.hours(flow_id) is not None
+        )
+
+    def _admit(self, call: Call, now: float) -> None:
         state, flow_id = self._state, call.flow_id
         if state.cancels and (cancel := state.cancels.of(flow_id, call.record)) is not None:
             state.failed(flow_id, [call], cancelled(cancel, state.now_ms(), call))
@@ -114,14 +135,12 @@ class Gate:
         for _ in range(min(CALLS_AT_ONCE, len(self._pending))):
             if outbox.full:
                 return False
-            self.admit(self._pending.popleft(), now)
+            self._admit(self._pending.popleft(), now)
         return bool(self._pending)
 
     def give_back(self, calls: Iterable[Call]) -> None:
         """Calls of a batch that was sealed and never sent, and is no more."""
-        now = asyncio.get_running_loop().time()
-        for call in calls:
-            self.admit(call, now)
+        self.admit(calls)
 
     def park_refused(self, batch: Batch, calls: Iterable[Call]) -> None:
         """Calls of a held flow's batch that was refused, and is no more: its history goes along."""

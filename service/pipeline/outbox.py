@@ -5,7 +5,8 @@ Knows nothing of how any of it changes (state.py).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from service.core.calls import Call, Place, Record, bytes_of
@@ -37,11 +38,10 @@ class Outbox:
         """Whether whoever reads should wait for the next turn."""
         return self.bytes >= OUTBOX_BYTES_MAX or self.records >= OUTBOX_RECORDS_MAX
 
-    def again(self, records: Iterable[Record]) -> None:
+    def again(self, records: Sequence[Record]) -> None:
         """Count records that are written again."""
-        for record in records:
-            self.bytes += bytes_of(record)
-            self.records += 1
+        self.bytes += bytes_of(records)
+        self.records += len(records)
 
     def __bool__(self) -> bool:
         return self.wanted or bool(self.writes)
@@ -65,12 +65,17 @@ class Targets:
         acceptance: Acceptance,
         uuids: Sequence[str | None] | None,
         replays: Collection[str],
-    ) -> Iterator[tuple[TopicPartition, Write]]:
+    ) -> dict[TopicPartition, list[Write]]:
         """The results of calls that were accepted together."""
+        by_source: dict[int, list[Write]] = defaultdict(list)
         written = results(acceptance, calls, uuids, replays)
         for call, write in zip(calls, written, strict=True):
+            by_source[call.record.partition].append(write)
+        by_target: dict[TopicPartition, list[Write]] = defaultdict(list)
+        for partition, writes in by_source.items():
             # The source's partition is a function of the event's key, so one key stays together.
-            yield (self.results, call.record.partition % self.results_partitions), write
+            by_target[self.results, partition % self.results_partitions] += writes
+        return by_target
 
     def dead_letter(
         self, source: Place, record: Record | None, failure: Failure, replays: Collection[str]

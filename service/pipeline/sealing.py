@@ -13,7 +13,7 @@ import msgspec
 from service.core import codec
 from service.core.aside import place_of
 from service.core.batching import Cause, Draft
-from service.core.calls import Call, Record
+from service.core.calls import Call, Record, expired
 from service.core.checkpoint import OpenBatch, Stage, pack_sources
 from service.core.codec import Recipe
 from service.core.facts import BatchSealed
@@ -51,25 +51,24 @@ class Sealer:
         wall = self._clock.wall()
         today = day_of(wall)
         calls: Sequence[Call] = draft.calls
-        expired = [call for call in calls if call.expired(wall, today)]
-        if expired:
-            self._state.failed(draft.flow_id, expired, expiry(self._state.now_ms(), draft.flow_id))
+        late = expired(calls, wall, today)
+        if late:
+            self._state.failed(draft.flow_id, late, expiry(self._state.now_ms(), draft.flow_id))
             calls = [call for call in calls if not call.expired(wall, today)]
         if self._flows.hours(draft.flow_id) is not None:
             calls = self._gate.park_closed(calls)
         if not calls:
             return None
         recipe = self._filled_now(self._flows.recipe(draft.flow_id), calls)
+        again = [call for call in calls if call.attempts or call.record.headers]
+        failed = [call.first_failed_ms for call in calls if call.first_failed_ms is not None]
         return self._make(
             draft.flow_id,
             calls,
             recipe,
             draft.cause,
-            before=max(map(self._sent_before, calls)),
-            first_failed_ms=min(
-                (call.first_failed_ms for call in calls if call.first_failed_ms is not None),
-                default=None,
-            ),
+            before=max(map(self._sent_before, again), default=-1),
+            first_failed_ms=min(failed, default=None),
         )
 
     def _sent_before(self, call: Call) -> int:
@@ -80,7 +79,7 @@ class Sealer:
 
     def _filled_now(self, recipe: Recipe, calls: Sequence[Call]) -> Recipe:
         """The recipe with the time of sealing, if a call needs one."""
-        if all(call.fill_at < 0 for call in calls):
+        if not [call for call in calls if call.fill_at >= 0]:
             return recipe
         return msgspec.structs.replace(recipe, fill_time=start_time_at(self._clock.wall()))
 
@@ -102,11 +101,13 @@ class Sealer:
         if tailed:
             recipe = self._shifted_if_needed(flow_id, calls[0], recipe)
         body = self._body(flow_id, calls, recipe, mint_id(batch_id, 0) if tailed else None)
-        if codec.sha256(body) in self._state.bodies:
+        digest = codec.sha256(body)
+        if digest in self._state.bodies:
             # The same calls are in an open batch: the provider must not take this for a repeat.
             tailed = True
             recipe = self._shifted_if_needed(flow_id, calls[0], recipe)
             body = self._body(flow_id, calls, recipe, mint_id(batch_id, 0))
+            digest = codec.sha256(body)
         index_of = self._state.index_of()
         sources = [place_of(call.record) for call in calls]
         saved = OpenBatch(
@@ -116,7 +117,7 @@ class Sealer:
             pack_sources([(index_of[s[0], s[1]], s[2]) for s in sources]),
             0,
             tailed,
-            codec.sha256(body),
+            digest,
             recipe,
             attempts_before=max(0, before),
             first_failed_ms=first_failed_ms,

@@ -120,14 +120,15 @@ class LaneState:
         self.ledgers[tp] = Ledger(*tp, offset)
         self.outbox.wanted = True
 
-    def hold_record(self, record: Record) -> None:
-        """Count a record that is kept in memory from now on."""
-        self.held_events += 1
-        self.held_bytes += bytes_of(record)
-        if isinstance(record, Aside):
-            aside = self.aside[record.place[:2]]
-            aside.unread -= 1
-            aside.held.add(record.place[2])
+    def hold_records(self, records: Sequence[Record]) -> None:
+        """Count records that are kept in memory from now on."""
+        self.held_events += len(records)
+        self.held_bytes += bytes_of(records)
+        for record in records:
+            if isinstance(record, Aside):
+                aside = self.aside[record.place[:2]]
+                aside.unread -= 1
+                aside.held.add(record.place[2])
 
     def refuse(self, record: Record, refused: EventRefused) -> None:
         """One event cannot become a call: its dead letter is its outcome."""
@@ -210,8 +211,8 @@ class LaneState:
     ) -> None:
         """The provider took these calls of a batch over."""
         writes = self.outbox.writes
-        for tp, write in self._targets.results_of(calls, acceptance, uuids, self.replays):
-            writes.setdefault(tp, []).append(write)
+        for tp, some in self._targets.results_of(calls, acceptance, uuids, self.replays).items():
+            writes.setdefault(tp, []).extend(some)
         self._end(batch.flow_id, "accepted", [call.record for call in calls])
         self.count_flood(batch.flow_id, batch.account, len(calls), 0)
 
@@ -254,7 +255,7 @@ class LaneState:
 
     def _bury(self, source: Source, record: Record | None, failure: Failure) -> None:
         tp, write = self._targets.dead_letter(source, record, failure, self.replays)
-        self.outbox.again([record] if record else ())
+        self.outbox.again([record] if record else [])
         self.outbox.writes.setdefault(tp, []).append(write)
 
     def _finish(self, sources: Iterable[Source], records: Sequence[Record]) -> None:
@@ -268,8 +269,7 @@ class LaneState:
                 aside.waiting -= len(offsets[tp])
                 aside.held.difference_update(offsets[tp])
         self.held_events -= len(records)
-        for record in records:
-            self.held_bytes -= bytes_of(record)
+        self.held_bytes -= bytes_of(records)
 
     def checkpoint_full(self, share: float) -> bool:
         """Whether the last checkpoint used more than this share of what its record may have."""

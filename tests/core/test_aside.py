@@ -24,7 +24,7 @@ from service.errors import CheckpointUnreadable
 
 def call_of(record: Record) -> Call:
     """A call of that event."""
-    return Call(record, "AbCd1234", b"1", "1", b"{}", -1, None, None)
+    return Call(record, "AbCd1234", b"1", b"1", b"{}", -1, None, None)
 
 
 def moved(call: Call, why: Why, now_ms: int, place: tuple[str, int, int]) -> Record:

@@ -18,7 +18,7 @@ class Stub:
 
 def call(flow_id: str, identity: str, size: int = 10) -> Call:
     """A call whose fragment has `size` bytes."""
-    return Call(Stub(), flow_id, b"1", identity, b"x" * size, -1, None, None)
+    return Call(Stub(), flow_id, b"1", identity.encode(), b"x" * size, -1, None, None)
 
 
 def everything(_: str) -> bool:
@@ -54,12 +54,12 @@ def test_a_repeated_identifier_waits_for_the_next_batch() -> None:
         batcher.add(call("A", identity), 0.0)
     draft = batcher.take(0.0, everything)
     assert draft is not None
-    assert [c.identity for c in draft.calls] == ["1"]
+    assert [c.identity for c in draft.calls] == [b"1"]
     assert draft.cause is Cause.REPEAT
     assert batcher.take(4.9, everything) is None
     later = batcher.take(5.0, everything)
     assert later is not None
-    assert [c.identity for c in later.calls] == ["1", "2"]
+    assert [c.identity for c in later.calls] == [b"1", b"2"]
 
 
 def test_a_batch_that_is_ready_by_age_fills_until_it_is_taken() -> None:
@@ -156,10 +156,10 @@ def test_a_canary_is_cut_off_and_the_rest_stays() -> None:
         batcher.add(call("A", identity), 0.0)
     canary = batcher.take(0.0, everything, lambda _: 1)
     assert canary is not None
-    assert [c.identity for c in canary.calls] == ["1"]
+    assert [c.identity for c in canary.calls] == [b"1"]
     rest = batcher.take(0.0, everything)
     assert rest is not None
-    assert [c.identity for c in rest.calls] == ["2", "3"]
+    assert [c.identity for c in rest.calls] == [b"2", b"3"]
     assert not batcher.has("A")
 
 
@@ -170,7 +170,7 @@ def test_a_flows_calls_can_be_withdrawn() -> None:
         batcher.add(call("A", identity), 0.0)
     batcher.add(call("B", "1"), 0.0)
     assert batcher.others_ready("B")
-    assert [c.identity for c in batcher.withdraw("A")] == ["1", "2", "3"]
+    assert [c.identity for c in batcher.withdraw("A")] == [b"1", b"2", b"3"]
     assert batcher.withdraw("A") == []
     assert batcher.flows() == ["B"]
     assert not batcher.others_ready("B")

@@ -62,7 +62,7 @@ class Course:
 
     def _check(self, draft: Draft) -> None:
         for one in draft.calls:
-            before, rounds = self._waiting.pop(one.identity)
+            before, rounds = self._waiting.pop(one.identity.decode())
             for other in OTHERS:
                 passed = self.sent[other] - before[other]
                 assert passed <= rounds * self.quanta[other] + self.calls_max

@@ -85,7 +85,7 @@ def test_an_ordinary_event_becomes_exactly_this_call() -> None:
     record = PlainRecord(value, b"key", [("traceparent", b"00-1")], "calls.requests", 1, 2, 3)
     call = intake().accept(record)
     assert call.record is record
-    assert (call.flow_id, call.identifier, call.identity) == (FLOW, b'"c-1"', "c-1")
+    assert (call.flow_id, call.identifier, call.identity) == (FLOW, b'"c-1"', b'"c-1"')
     assert (
         call.fragment
         == (
@@ -254,6 +254,7 @@ def test_an_identifier_that_cannot_be_echoed_is_invalid(identifier: bytes, says:
         (b'"\\u0041\\/\\n"', b'"A/\\n"', "A/\n"),
         (b'"\\ud83d\\ude00"', '"\U0001f600"'.encode(), "\U0001f600"),
         (b'"\\u0000"', b'"\\u0000"', "\x00"),
+        ('"\x7f\u2028\u00e9"'.encode(), '"\x7f\u2028\u00e9"'.encode(), "\x7f\u2028\u00e9"),
         (b" [ 1 , 2.50 ] ", b"[1,2.50]", "[1,2.5]"),
         (b'{"b": 1, "a": null}', b'{"a":null,"b":1}', '{"a":null,"b":1}'),
         (b'{"a": 1, "a": 2}', b'{"a":2}', '{"a":2}'),
@@ -265,7 +266,7 @@ def test_an_identifier_that_cannot_be_echoed_is_invalid(identifier: bytes, says:
 def test_the_same_json_value_goes_out(identifier: bytes, out: bytes, identity: str) -> None:
     """Two customers would share an identifier, or a result name one that upstream never sent."""
     call = intake().accept_value(raw(identifier))
-    assert (call.identifier, call.identity) == (out, identity)
+    assert (call.identifier, call.identity) == (out, msgspec.json.encode(identity))
     assert call.fragment.startswith(b'{"client-identifier":' + out + b',"')
 
 

@@ -41,7 +41,7 @@ def validator(schema: Schema) -> jsonschema.Draft202012Validator:
 
 def call(identifier: bytes) -> Call:
     """A call of a flow with this client-identifier."""
-    return Call(Event(), "AbCd1234", identifier, "x", b"{}", -1, None, None)
+    return Call(Event(), "AbCd1234", identifier, b"x", b"{}", -1, None, None)
 
 
 @pytest.mark.parametrize("identifier", [b'"order-1"', b"17", b"1.0", b"true", b'{"a":[1]}', b"[0]"])

@@ -41,7 +41,7 @@ ACCEPTANCE = Acceptance(
 
 def call(identifier: bytes = b'"c1"') -> Call:
     """An accepted call."""
-    return Call(Event(), "AbCd1234", identifier, "c1", b"{}", -1, None, None)
+    return Call(Event(), "AbCd1234", identifier, b"c1", b"{}", -1, None, None)
 
 
 def headers_of(headers: list[Header]) -> dict[str, str]:
@@ -88,7 +88,7 @@ def test_a_replays_five_headers_are_enough_for_an_origin() -> None:
         ("dispatch.replay-count", b"1"),
     ]
     replayed = dataclasses.replace(Event(), headers=tuple(headers))
-    again = Call(replayed, "AbCd1234", b'"c1"', "c1", b"{}", -1, None, None)
+    again = Call(replayed, "AbCd1234", b'"c1"', b"c1", b"{}", -1, None, None)
     [(_, value, _)] = results(ACCEPTANCE, [again], ["u-1"], {"night-1"})
     result: dict[str, Any] = json.loads(value or b"")
     assert result["origin"] == {

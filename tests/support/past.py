@@ -146,7 +146,7 @@ class Past:
     def _call(self, offset: int) -> Call:
         record = self.records[offset]
         identifier = json.dumps(json.loads(record.value)["client-identifier"]).encode()
-        return Call(record, FLOW, identifier, identifier.decode(), b"{}", -1, None, None)
+        return Call(record, FLOW, identifier, identifier, b"{}", -1, None, None)
 
     @staticmethod
     def _now_ms() -> int:
