@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.chart.breakages import EDITS, VALUES, unnoticed
+from tests.chart.containers import refusals
 from tests.chart.helm import Helm, Object, RefusedError, Rendered, helm
-from tests.chart.pods import refusals
 from tests.chart.rules import broken
 from tests.chart.schemas import faults, versions
 from tests.chart.tools import version

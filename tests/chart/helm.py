@@ -23,6 +23,7 @@ Object = dict[str, Any]
 RELEASE, NAMESPACE = "calls", "calls-prod"
 DISPATCHER, TOPICS = "dispatcher", "topics"
 """Components: the pods of the Deployment, and those of the Job."""
+MOUNT, TLS_MOUNT = "/etc/call-dispatcher", "/etc/call-dispatcher-tls"
 
 
 class RefusedError(Exception):
@@ -63,6 +64,12 @@ class Rendered:
         """The pods' templates, by component."""
         found = [one["spec"]["template"] for one in self.objects if one["kind"] in PODS]
         return {pod["metadata"]["labels"]["app.kubernetes.io/component"]: pod for pod in found}
+
+    @property
+    def spec(self) -> Object:
+        """What the dispatcher's pods are."""
+        spec: Object = self.pods[DISPATCHER]["spec"]
+        return spec
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from service.cli import cli
 from tests.chart.breakages import VALUES, unnoticed
+from tests.chart.containers import refusals
 from tests.chart.helm import DISPATCHER, Helm, RefusedError, Rendered, helm, put_over
-from tests.chart.pods import refusals
 from tests.chart.rules import broken
 from tests.chart.schemas import faults, versions
 from tests.chart.value_sets import ALL_OFF, REFUSALS, SETS, whole

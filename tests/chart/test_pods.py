@@ -11,8 +11,8 @@ import aiohttp
 from service.demo.evidence import TwinPages
 from service.demo.processes import Process
 from service.demo.stage import Stage
+from tests.chart.containers import container, readiness
 from tests.chart.helm import DISPATCHER, TOPICS, helm
-from tests.chart.pods import container, readiness
 from tests.chart.value_sets import SECURITY_ID, whole
 from tests.support.dispatcher import QUICK, call, ended, merged, until
 from tests.support.kafka import produce

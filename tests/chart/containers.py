@@ -13,8 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.chart.helm import DISPATCHER, Rendered
-from tests.chart.rules import MOUNT, TLS_MOUNT
+from tests.chart.helm import MOUNT, TLS_MOUNT, Rendered
 from tests.chart.value_sets import ID, REDIS, SECURITY_ID
 
 EXISTING = {SECURITY_ID: ID, REDIS: "redis://redis/0"}
@@ -57,7 +56,7 @@ def refusals(release: Rendered, folder: Path) -> Iterator[str]:
 
 def readiness(release: Rendered) -> str:
     """The path that Kubernetes asks."""
-    (found,) = release.pods[DISPATCHER]["spec"]["containers"]
+    (found,) = release.spec["containers"]
     path: str = found["readinessProbe"]["httpGet"]["path"]
     return path
 
