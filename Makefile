@@ -11,6 +11,7 @@ SEEDS ?= 1000
 FROM ?= 0
 SEED ?=
 ROUNDS ?= 20
+cluster: ROUNDS := 9
 SCOPE ?=
 LANES ?=
 MINUTES ?= 2
@@ -28,7 +29,7 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka redis browser demo check test chaos simulate mutations matrix limit latency idle \
+.PHONY: help setup venv kafka redis browser demo check test chaos cluster simulate mutations matrix limit latency idle \
 	fairness replay-drill bench profile growth performance \
 	pages bench-core screenshots alerts stack dashboards image helm chart schemas format lock clean
 
@@ -74,6 +75,9 @@ test: setup browser helm ## runs all tests on WORKERS=4 processes, on a real Kaf
 
 chaos: setup ## breaks real processes for ROUNDS=20 rounds; SEED plays one run's faults again
 	@$(PY) -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+cluster: setup ## three brokers and two replicas: kills a broker a round, in turns; ROUNDS=9 SEED=n
+	@$(PY) -m tests.chaos --brokers 3 --replicas 2 --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 simulate: venv ## runs SEEDS=1000 worlds FROM=0 in virtual time, or SEED=n with its trace
 	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM)) $(ARGS)

@@ -32,15 +32,13 @@ async def _one(arena: Arena, fault: Fault) -> None:
         case "term":
             await replica.terminate(fault.seconds)
         case "broker":
-            arena.kafka.kill()
-            await asyncio.sleep(fault.seconds)
-            await arena.kafka.start()
+            await arena.kafka.kill(fault.broker, fault.seconds)
         case "cut":
             await arena.twin.program({"rules": [{"fault": "cut-after", "share": fault.share}]})
             await asyncio.sleep(fault.seconds)
             await arena.twin.program({})
         case "stall-kafka":
-            await _stall([each.kafka for each in befallen], fault)
+            await _stall([link for each in befallen for link in each.kafka], fault)
         case "stall-provider":
             await _stall([each.provider for each in befallen], fault)
         case "rolling":

@@ -1,4 +1,4 @@
-"""Where chaos takes place: a broker and a twin of its own, and replicas that reach both by proxies.
+"""Where chaos takes place: brokers and a twin of its own, and replicas that reach both by proxies.
 
 Knows nothing of faults, nor of the load.
 """
@@ -18,10 +18,9 @@ from urllib.parse import urlsplit
 import yaml
 
 from service.demo.evidence import Outcomes, TwinPages
-from service.demo.kafka import LocalKafka
-from service.demo.ports import free_ports
 from service.demo.processes import Process, ProcessFailed
 from service.demo.stage import Names, new_security_id
+from tests.chaos.brokers import Brokers
 from tests.chaos.faults import PROVIDER_SECONDS, SESSION_SECONDS
 from tests.chaos.replica import Replica, ended
 
@@ -42,26 +41,20 @@ STOP_SECONDS_MAX = 10.0
 
 
 class Arena:
-    """Everything runs while the context lasts; `kafka` may be killed and started meanwhile."""
+    """Everything runs while the context lasts; a broker may be killed and started meanwhile."""
 
-    def __init__(self, replicas: int) -> None:
+    def __init__(self, replicas: int, brokers: int = 1) -> None:
         self.names = Names(f"chaos-{secrets.token_hex(4)}")
         self.directory = Path()
         self.keep = False
-        """Set it to leave `directory`, the broker's data too, for whoever looks for a fault."""
-        self.kafka: LocalKafka
+        """Set it to leave `directory`, the brokers' data too, for whoever looks for a fault."""
+        self.kafka: Brokers
         self.twin: TwinPages
         self.outcomes: Outcomes
         self.replicas: list[Replica] = []
-        self._count = replicas
-        self._direct, self._internal, self._controller, *self._behind = free_ports(3 + replicas)
+        self._count, self.brokers = replicas, brokers
         self._security_id = new_security_id()
         self._exits = AsyncExitStack()
-
-    @property
-    def bootstrap(self) -> str:
-        """The broker's address without a proxy, for the load and the oracle."""
-        return f"127.0.0.1:{self._direct}"
 
     @property
     def owner(self) -> Replica:
@@ -87,20 +80,20 @@ class Arena:
         await self._exits.aclose()
 
     async def _start(self) -> None:
-        for number, port in enumerate(self._behind, 1):
-            replica = Replica(number, self.directory, self._security_id)
-            replica.kafka.upstream_port = port
-            for link in (replica.kafka, replica.provider):
+        for number in range(1, self._count + 1):
+            replica = Replica(number, self.directory, self._security_id, self.brokers)
+            for link in (*replica.kafka, replica.provider):
                 await link.start()
                 self._exits.push_async_callback(link.stop)
             self.replicas.append(replica)
-        self.kafka = LocalKafka(self.directory / "kafka", properties=self._listeners())
+        self.kafka = Brokers(self.brokers, self.directory, self.replicas)
         self._exits.push_async_callback(self.kafka.stop)
         await self.kafka.start()
         await self._start_twin()
         await self._create_topics()
+        await self.kafka.in_sync()
         topics = self.names.topics
-        self.outcomes = Outcomes(self.bootstrap, topics["results"], topics["dead_letters"])
+        self.outcomes = Outcomes(self.kafka.bootstrap, topics["results"], topics["dead_letters"])
         await self.outcomes.start()
         self._exits.push_async_callback(self.outcomes.stop)
         for replica in self.replicas:
@@ -108,25 +101,6 @@ class Arena:
             self._exits.push_async_callback(replica.retire)
         if not all([await replica.ready() for replica in self.replicas]):
             raise ProcessFailed(f"a replica did not become ready; its log is in {self.directory}")
-
-    def _listeners(self) -> dict[str, str]:
-        """A listener for each replica, advertised as its proxy, and one without a proxy."""
-        listens = {
-            "DIRECT": self._direct,
-            "INTERNAL": self._internal,
-            **{
-                f"REPLICA{replica.number}": replica.kafka.upstream_port for replica in self.replicas
-            },
-        }
-        advertised = listens | {f"REPLICA{each.number}": each.kafka.port for each in self.replicas}
-        return {
-            "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
-            "listeners": _addresses({**listens, "CONTROLLER": self._controller}),
-            "advertised.listeners": _addresses(advertised),
-            "listener.security.protocol.map": ",".join(
-                f"{name}:PLAINTEXT" for name in (*listens, "CONTROLLER")
-            ),
-        }
 
     async def _start_twin(self) -> None:
         twin = await Process.start(
@@ -142,12 +116,12 @@ class Arena:
         for replica in self.replicas:
             replica.provider.upstream_port = parts.port or 0
             behind = parts._replace(netloc=f"127.0.0.1:{replica.provider.port}").geturl()
-            replica.config.write_text(yaml.safe_dump(self._settings(replica.kafka.port, behind)))
+            replica.config.write_text(yaml.safe_dump(self._settings(replica, behind)))
 
-    def _settings(self, kafka_port: int, url: str) -> dict[str, Any]:
+    def _settings(self, replica: Replica, url: str) -> dict[str, Any]:
         return SETTINGS | {
             "kafka": {
-                "bootstrap_servers": f"127.0.0.1:{kafka_port}",
+                "bootstrap_servers": ",".join(f"127.0.0.1:{link.port}" for link in replica.kafka),
                 "group_id": self.names.prefix,
                 "topics": self.names.topics,
                 "session_timeout_seconds": SESSION_SECONDS,
@@ -177,7 +151,3 @@ class Arena:
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _addresses(ports: dict[str, int]) -> str:
-    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from tests.chaos.proxy import Direction
@@ -36,6 +36,8 @@ SECONDS: Mapping[Kind, tuple[float, float]] = {
     "rolling": (0.0, 1.0),
 }
 """How long each kind lasts, at least and at most."""
+BROKER_OF_MANY_SECONDS = (2.0, 15.0)
+"""The same of a broker that others can stand in for, once they see after 4 s that it is gone."""
 LATE_SECONDS = (0.5, PROVIDER_SECONDS - 0.5)
 """The same where a stalled provider gets requests of senders that have gone. What arrives after its
 sender's time limit would be another matter: the window guard counts an attempt for as long as its
@@ -63,12 +65,14 @@ class Fault:
     """What a stall held back is delivered although its sender has gone."""
     share: float = 1.0
     """Of the requests that are cut."""
+    broker: int = 1
+    """Which one it befalls, where it befalls a broker."""
 
     def __str__(self) -> str:
         """As it is printed: what, where, when, for how long."""
         befallen = NAMED.get(self.target, f"replica {self.target}")
         how = {
-            "broker": "",
+            "broker": f" {self.broker}",
             "rolling": "",
             "cut": f" {self.share:.0%}",
             "stall-kafka": f" {befallen} {self.direction}",
@@ -90,11 +94,23 @@ class Plan:
         return f"{'; '.join(map(str, self.faults))}; {self.events_per_second} events/s"
 
 
-def draw(seed: int, number: int, replicas: int) -> Plan:
-    """The plan of round `number`; the same for the same arguments."""
+def draw(seed: int, number: int, replicas: int, brokers: int = 1) -> Plan:
+    """The plan of round `number`; the same for the same arguments.
+
+    Of more than one broker each round kills one, in turns.
+    """
     rng = random.Random(f"{seed}-{number}")
     kinds = rng.sample(KINDS, rng.randint(1, FAULTS_MAX))
+    if brokers > 1 and "broker" not in kinds:
+        kinds[0] = "broker"
     faults = tuple(_fault(kind, rng, replicas) for kind in kinds)
+    if brokers > 1:
+        seconds = round(rng.uniform(*BROKER_OF_MANY_SECONDS), 1)
+        broker = (number - 1) % brokers + 1
+        faults = tuple(
+            replace(fault, seconds=seconds, broker=broker) if fault.kind == "broker" else fault
+            for fault in faults
+        )
     return Plan(faults, rng.choice(RATES))
 
 

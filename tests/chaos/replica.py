@@ -42,9 +42,10 @@ class Owned:
 class Replica:
     """A replica behind links of its own; each of its lives logs to a file of its own."""
 
-    def __init__(self, number: int, directory: Path, security_id: str) -> None:
+    def __init__(self, number: int, directory: Path, security_id: str, brokers: int) -> None:
         self.number = number
-        self.kafka = Link()
+        self.kafka = [Link() for _ in range(brokers)]
+        """One to each broker."""
         self.provider = Link()
         self.config = directory / f"replica-{number}.yaml"
         self.surprises: list[str] = []

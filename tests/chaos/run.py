@@ -60,9 +60,9 @@ class Report:
         """Whether every promise was kept."""
         return not (self.lost or self.doubled or self.wrong or self.windows_above_limit)
 
-    def as_json(self) -> str:
-        """The line that machines read."""
-        return json.dumps(asdict(self))
+    def as_json(self, *, ok: bool = True) -> str:
+        """The line that machines read; `ok`: nothing else was wrong either."""
+        return json.dumps({"ok": ok and self.clean, **asdict(self)})
 
 
 class Chaos:
@@ -78,7 +78,7 @@ class Chaos:
         self._tell = tell
         self._rng = random.Random(seed)
         topic = arena.names.topics["requests"]
-        self._load = Load(arena.bootstrap, topic, arena.outcomes, self._rng)
+        self._load = Load(arena.kafka.bootstrap, topic, arena.outcomes, self._rng)
 
     async def run(self, rounds: int, *, measured: bool = True) -> None:
         """Play the rounds, and stop after the first that breaks a promise."""
@@ -97,7 +97,7 @@ class Chaos:
             await self._load.stop()
 
     async def _round(self, number: int) -> bool:
-        plan = draw(self._seed, number, len(self._arena.replicas))
+        plan = draw(self._seed, number, len(self._arena.replicas), self._arena.brokers)
         self._tell(f"round {number}: {plan}")
         began, before = time.monotonic(), self.report.events
         healed = asyncio.Event()
@@ -216,14 +216,20 @@ class Chaos:
 
 
 async def play(
-    rounds: int, seed: int, replicas: int, tell: Callable[[str], None], *, measured: bool = True
+    rounds: int,
+    seed: int,
+    replicas: int,
+    tell: Callable[[str], None],
+    *,
+    brokers: int = 1,
+    measured: bool = True,
 ) -> Chaos:
     """One run from its begin to its end; leaves its directory if it found something.
 
     Raises:
         DispatcherError: what it stands on did not start, or went away.
     """
-    async with Arena(replicas) as arena:
+    async with Arena(replicas, brokers) as arena:
         chaos = Chaos(arena, seed, tell)
         try:
             await chaos.run(rounds, measured=measured)
@@ -231,7 +237,7 @@ async def play(
             chaos.trouble.append(f"the run could not go on: {error!r}")
         if chaos.trouble or not chaos.report.clean:
             arena.keep = True
-            tell(f"the logs and the broker's data are in {arena.directory}")
+            tell(f"the logs and the brokers' data are in {arena.directory}")
         return chaos
 
 

@@ -18,6 +18,14 @@ def test_every_kind_of_fault_is_drawn() -> None:
     assert {fault.kind for fault in FAULTS} == set(KINDS)
 
 
+def test_of_three_brokers_each_round_kills_one_in_turns() -> None:
+    """Else a cluster would be promised to bear the end of a broker that never ends."""
+    for seed in range(20):
+        plans = [draw(seed, number, 2, brokers=3) for number in range(1, 7)]
+        ends = [[f.broker for f in plan.faults if f.kind == "broker"] for plan in plans]
+        assert ends == [[1], [2], [3], [1], [2], [3]]
+
+
 def test_a_frozen_replica_is_always_replaced() -> None:
     """Else no zombie would ever wake up to a successor."""
     frozen = [fault.seconds for fault in FAULTS if fault.kind == "freeze"]
