@@ -166,9 +166,10 @@ image: setup ## builds the Dockerfile without Docker (root, Debian), and runs it
 # Their own tools, which nothing else here needs; the versions are those that were tried.
 SCHEMA_TOOLS := @asyncapi/parser@3.6.3 ajv@8.20.0 ajv-formats@3.0.1
 
-schemas: venv ## writes docs/schemas anew from the code, and checks them with AsyncAPI's parser and Ajv
+schemas: venv ## writes docs/schemas and the chart's anew from the code, and checks them with AsyncAPI's parser and Ajv
 	@scripts/need.sh node=nodejs npm=npm
 	@$(PY) -m tests.support.published
+	@$(PY) -m tests.chart.written
 	@mkdir -p build/npm && $(call quietly,npm install --prefix build/npm --no-audit --no-fund \
 		--ignore-scripts $(SCHEMA_TOOLS))
 	@node scripts/check_schemas.mjs build/npm
