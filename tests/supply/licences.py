@@ -13,6 +13,7 @@ GIVEN_ON = frozenset({"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "MIT", "PSF-
 """Ask for a notice only: what stands under them may be given on together with this program."""
 
 WORDS = {
+    "3-Clause BSD License": "BSD-3-Clause",
     "Apache 2": "Apache-2.0",
     "Apache 2.0": "Apache-2.0",
     "Apache-2.0": "Apache-2.0",
@@ -22,6 +23,7 @@ WORDS = {
     "License :: OSI Approved :: MIT License": "MIT",
     "MIT": "MIT",
     "MIT License": "MIT",
+    "MPL-2.0": "MPL-2.0",
     "MPL-2.0 and MIT and BSD-3-Clause": "MPL-2.0 AND MIT AND BSD-3-Clause",
     "PSF-2.0": "PSF-2.0",
     "The MIT License (MIT)": "MIT",
