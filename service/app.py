@@ -25,7 +25,7 @@ from service.adapters.kafka.connection import describe
 from service.adapters.kafka.control import KafkaControl
 from service.adapters.kafka.topics import ensure_topics
 from service.adapters.logs import Logs
-from service.adapters.metrics import Metrics
+from service.adapters.metrics import Metrics, ReplayStandings
 from service.adapters.provider import HttpProvider
 from service.adapters.redis import RedisWindow
 from service.adapters.web import (
@@ -124,8 +124,11 @@ async def run(
         stack.push_async_callback(replays.stop)
         await web.start()
         stack.push_async_callback(web.stop)
-        sampling = asyncio.create_task(samples.run(status), name="samples")
-        stack.callback(sampling.cancel)
+        for name, loop_of in (
+            ("samples", samples.run(status)),
+            ("replays", ReplayStandings(registry, standings).run()),
+        ):
+            stack.callback(asyncio.create_task(loop_of, name=name).cancel)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(logs.loop_trouble)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -7,5 +7,6 @@ set, so that no event, flow or answer of the provider can grow the page.
 from __future__ import annotations
 
 from service.adapters.metrics.observer import Metrics
+from service.adapters.metrics.replays import ReplayStandings
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "ReplayStandings"]
