@@ -20,7 +20,6 @@ TOKEN = "Token-of-the-operators-page"
     ("wrong", "named"),
     [
         ({"kafka": {"group": 1}, "http": {"port": -1}}, ("kafka.group ", "http.port ", ".url ")),
-        ({"provider": {"url": "http://127.0.0.1:9/"}, "tracing": {"enabled": True}}, ("tracing",)),
     ],
 )
 async def test_every_mistake_in_a_configuration_is_a_line_and_exit_code_2(
