@@ -29,9 +29,9 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka redis browser demo check test chaos cluster simulate mutations matrix limit latency idle \
+.PHONY: help setup venv kafka redis browser demo check test acls chaos cluster simulate mutations matrix limit latency idle \
 	fairness replay-drill bench profile growth performance \
-	pages bench-core screenshots alerts stack dashboards image schemas format lock clean
+	pages bench-core screenshots alerts stack dashboards image helm chart schemas format lock clean
 
 help: ## lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/make \1\t\2/p' Makefile | expand -t 19
@@ -52,6 +52,9 @@ endif
 redis:
 	@scripts/need.sh redis-server=redis-server
 
+helm: venv
+	@$(PY) -m tests.chart.tools >/dev/null
+
 browser:
 	@scripts/need.sh chromium=chromium
 
@@ -67,7 +70,7 @@ check: venv ## format, lint, types, floors, packaging: all but the tests
 	@$(call quietly,$(BIN)/hatchling build --target wheel --directory build/wheel)
 	@echo "check: all is well"
 
-test: setup browser ## runs all tests on WORKERS=4 processes, on a real Kafka; more options in ARGS
+test: setup browser helm ## runs all tests on WORKERS=4 processes, on a real Kafka; more options in ARGS
 	@$(BIN)/pytest --quiet --numprocesses $(WORKERS) $(ARGS)
 
 chaos: setup ## breaks real processes for ROUNDS=20 rounds; SEED plays one run's faults again
@@ -144,6 +147,9 @@ alerts: setup ## each alert by promtool, and real faults to a webhook through Pr
 	@$(call quietly,promtool test rules deploy/prometheus/tests.yaml)
 	@$(PY) -m tests.alerts $$(grep -c '^  - name:' deploy/prometheus/tests.yaml)
 
+acls: setup ## a Kafka with an authorizer: what deploy/kafka/acls.txt grants suffices, and each line is needed
+	@$(PY) -m tests.acls $(ARGS)
+
 stack: setup ## everything on loopback under a small load, with Prometheus and Alertmanager; ARGS='--rate 20 --seconds 60'
 	@scripts/need.sh prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager
 	@$(PY) -m tests.stack $(ARGS)
@@ -152,6 +158,10 @@ dashboards: setup ## writes deploy/grafana/dashboards from the code, and asks ea
 	@scripts/need.sh prometheus=prometheus prometheus-alertmanager=prometheus-alertmanager
 	@$(PY) -m tests.dashboards $(ARGS)
 
+chart: venv helm ## judges the Helm chart, by Helm 3 and 4 for Kubernetes 1.25 to 1.37; writes its README and schema
+	@$(PY) -m tests.chart.written
+	@$(PY) -m tests.chart
+
 image: setup ## builds the Dockerfile without Docker (root, Debian), and runs it as PID 1 on files it cannot write
 	@scripts/need.sh buildah=buildah debootstrap=debootstrap
 	@scripts/image.sh
@@ -159,9 +169,10 @@ image: setup ## builds the Dockerfile without Docker (root, Debian), and runs it
 # Their own tools, which nothing else here needs; the versions are those that were tried.
 SCHEMA_TOOLS := @asyncapi/parser@3.6.3 ajv@8.20.0 ajv-formats@3.0.1
 
-schemas: venv ## writes docs/schemas anew from the code, and checks them with AsyncAPI's parser and Ajv
+schemas: venv ## writes docs/schemas and the chart's anew from the code, and checks them with AsyncAPI's parser and Ajv
 	@scripts/need.sh node=nodejs npm=npm
 	@$(PY) -m tests.support.published
+	@$(PY) -m tests.chart.written
 	@mkdir -p build/npm && $(call quietly,npm install --prefix build/npm --no-audit --no-fund \
 		--ignore-scripts $(SCHEMA_TOOLS))
 	@node scripts/check_schemas.mjs build/npm

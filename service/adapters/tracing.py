@@ -125,8 +125,7 @@ class Tracing:
         if span is not None:
             span.set_attribute("dispatch.attempts", fact.attempt)
             span.set_attribute("dispatch.code", fact.code)
-            told = {"code": fact.code, "seconds": fact.seconds, "attempt": fact.attempt}
-            span.add_event("request ended", told)
+            span.add_event("request ended", {"code": fact.code, "seconds": fact.seconds})
 
     def _retry_planned(self, fact: RetryPlanned) -> None:
         span = self._span(fact.batch_id)

@@ -123,6 +123,16 @@ async def read_all(bootstrap: str, topic: str, *, committed_only: bool = True) -
         return await _read_to_end(consumer, partitions)
 
 
+async def bounds(bootstrap: str, topic: str) -> dict[int, tuple[int, int]]:
+    """First offset and end of each partition, markers and all."""
+    partitions = await _partitions(bootstrap, topic)
+    async with _consumer(bootstrap, "read_uncommitted") as consumer:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            first = await consumer.beginning_offsets(partitions)
+            ends = await consumer.end_offsets(partitions)
+    return {tp.partition: (first[tp], ends[tp]) for tp in partitions}
+
+
 @asynccontextmanager
 async def _consumer(bootstrap: str, isolation: str) -> AsyncIterator[Any]:
     consumer = AIOKafkaConsumer(

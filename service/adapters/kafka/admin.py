@@ -25,7 +25,8 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from service.adapters.kafka.connection import answered, goodbye
+from service.adapters.kafka.connection import answered, describe, goodbye
+from service.adapters.kafka.refusal import connecting
 from service.errors import BrokerUnavailable
 
 Answer = TypeVar("Answer")
@@ -66,7 +67,7 @@ async def admin_client(options: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminCl
     """
     client = AIOKafkaAdminClient(**options)
     try:
-        async with answered(f"connecting to {options['bootstrap_servers']}"):
+        async with connecting(options, f"connecting to {options['bootstrap_servers']}"):
             await client.start()
         yield client
     finally:
@@ -100,7 +101,8 @@ async def describe_topics(
         for code, message, _, name, entries in response.resources:
             if code != 0:
                 raise BrokerUnavailable(
-                    f"the settings of topic {name} cannot be read: {message or for_code(code)}"
+                    f"the settings of topic {name} cannot be read: "
+                    f"{describe(for_code(code)(message or ''))}"
                 )
             settings[name] = {entry[0]: entry[1] for entry in entries}
     return {name: TopicFacts(count, settings[name]) for name, count in partitions.items()}
@@ -116,7 +118,8 @@ async def create_topics(client: AIOKafkaAdminClient, plans: Collection[NewTopicP
         response = await client.create_topics([_new_topic(plan) for plan in plans])
     for name, code, message in response.topic_errors:
         if code not in (0, TopicAlreadyExistsError.errno):
-            raise BrokerUnavailable(f"topic {name} cannot be created: {message or for_code(code)}")
+            error = for_code(code)(message or "")
+            raise BrokerUnavailable(f"topic {name} cannot be created: {describe(error)}")
     names = [plan.name for plan in plans]
     async with answered("waiting for the new topics"):
         # The controller answers before the brokers have heard of a new topic.

@@ -19,6 +19,7 @@ from service.settings import KafkaSettings
 
 CALL_SECONDS = 15.0
 """For one exchange with the broker; a broker that restarts needs about six."""
+DENIED = "an ACL is missing: docs/operations.md has those that each user needs"
 STOP_SECONDS = 3.0
 """For a client's goodbye; it is given up after that, the sockets die with it."""
 
@@ -89,9 +90,13 @@ async def answered(what: str, seconds: float = CALL_SECONDS) -> AsyncIterator[No
 
 def describe(error: BaseException) -> str:
     """An error's name and text in one line."""
+    if type(error) is KafkaError and error.__cause__ is not None:
+        # A producer's "unexpected" error: what it did not expect says more.
+        error = error.__cause__
     name, text = type(error).__name__, " ".join(str(error).split())
     # aiokafka's texts begin with the name already.
-    return f"{name}: {text.removeprefix(f'{name}: ')}" if text else name
+    said = f"{name}: {text.removeprefix(f'{name}: ')}" if text else name
+    return f"{said} ({DENIED})" if "Authorization" in name else said
 
 
 async def goodbye(stop: Awaitable[None]) -> None:

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from service.adapters.kafka.admin import TopicFacts, admin_client, describe_topics, members
 from service.adapters.kafka.broker import KafkaBroker
 from service.adapters.kafka.connection import answered, goodbye
+from service.adapters.kafka.refusal import connecting
 from service.core.checkpoint import decode as decode_checkpoint
 from service.core.control import AnyCommand, decode, encode
 from service.core.held import Given, LaneSeen
@@ -184,7 +185,7 @@ class KafkaControl:
             enable_auto_commit=False,
         )
         try:
-            async with answered("connecting a reader"):
+            async with connecting(self._options, "connecting a reader"):
                 await consumer.start()
             yield consumer
         finally:

@@ -16,6 +16,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from service.adapters.kafka.admin import TopicFacts, admin_client, describe_topics
 from service.adapters.kafka.connection import answered, goodbye
+from service.adapters.kafka.refusal import connecting
 from service.errors import BrokerUnavailable, TopicsError
 from service.ports import TopicPartition as Partition
 
@@ -58,7 +59,8 @@ class KafkaScan:
 
     async def __aenter__(self) -> Self:
         try:
-            async with answered("connecting"):
+            servers = self._options["bootstrap_servers"]
+            async with connecting(self._options, f"connecting to {servers}"):
                 await self._reader.start()
                 await self._asker.start()
         except BaseException:
@@ -89,7 +91,8 @@ class KafkaScan:
         missing = [name for name in names if name not in found]
         if missing:
             raise TopicsError(
-                f"topics are missing: {', '.join(missing)}; correct kafka.topics, or run "
+                f"topics are missing, or an ACL hides them: {', '.join(missing)}; "
+                "correct kafka.topics, or run "
                 "`call-dispatcher topics create`"
             )
         return found

@@ -160,7 +160,8 @@ async def ensure_topics(
         missing = [plan for plan in plans(names, lanes_now) if plan.name not in topics]
         if missing and not create:
             raise TopicsError(
-                f"topics are missing: {', '.join(plan.name for plan in missing)}; run "
+                "topics are missing, or an ACL hides them: "
+                f"{', '.join(plan.name for plan in missing)}; run "
                 "`call-dispatcher topics create`, or set kafka.create_topics to true"
             )
         wrong = faults(settings, topics, lanes_now)
