@@ -105,6 +105,8 @@ class Batcher:
         self._ages: list[tuple[float, str]] = []
         self._aging: set[str] = set()
         self._counts: dict[str, int] = {}
+        self.added = 0
+        """Calls that were put in so far, those that came back included."""
         self._rotation = Rotation(self._quantum)
 
     def _quantum(self, flow_id: str) -> float:
@@ -128,6 +130,7 @@ class Batcher:
         """Put calls of a flow into its last draft, and into new ones behind it."""
         drafts = self._drafts.get(flow_id)
         self._counts[flow_id] = self._counts.get(flow_id, 0) + len(calls)
+        self.added += len(calls)
         if drafts is None:
             drafts = self._drafts[flow_id] = deque()
             self._bounds[flow_id] = self._bounds_of(flow_id)

@@ -41,6 +41,8 @@ class WindowGuard:
         self._flying: dict[int, int] = {}
         self._leaving: dict[int, list[int]] = {}
         """Calls and requests that leave the window, by step."""
+        self._seconds: dict[int, list[int]] = {}
+        """The same by the second in which the step ends: each turn tells it."""
         self._steps: list[int] = []
         """A heap of the steps at which something leaves."""
         self._calls = 0
@@ -88,22 +90,21 @@ class WindowGuard:
 
     def _leave(self, calls: int, requests: int, expiry: float) -> None:
         step = math.ceil(expiry * STEPS_PER_SECOND)
-        row = self._leaving.get(step)
-        if row is None:
-            row = self._leaving[step] = [0, 0]
+        if step not in self._leaving:
+            self._leaving[step] = [0, 0]
             heapq.heappush(self._steps, step)
-        row[0] += calls
-        row[1] += requests
+        for row in (self._leaving[step], self._in_second(step)):
+            row[0] += calls
+            row[1] += requests
 
     def tally(self, now: float) -> list[tuple[int, int, int]]:
         """`(seconds until it leaves, rounded up, calls, requests)` of all attempts that ended."""
         self._forget(now)
-        rows: dict[int, list[int]] = {}
-        for step, (calls, requests) in self._leaving.items():
-            row = rows.setdefault(math.ceil(step / STEPS_PER_SECOND - now), [0, 0])
-            row[0] += calls
-            row[1] += requests
-        return [(seconds, calls, requests) for seconds, (calls, requests) in sorted(rows.items())]
+        self._seconds = {second: row for second, row in self._seconds.items() if any(row)}
+        return [
+            (math.ceil(second - now), calls, requests)
+            for second, (calls, requests) in sorted(self._seconds.items())
+        ]
 
     def used(self, now: float) -> tuple[int, int]:
         """Calls and requests that count at `now`."""
@@ -112,6 +113,13 @@ class WindowGuard:
 
     def _forget(self, now: float) -> None:
         while self._steps and self._steps[0] / STEPS_PER_SECOND <= now:
-            calls, requests = self._leaving.pop(heapq.heappop(self._steps))
+            step = heapq.heappop(self._steps)
+            calls, requests = self._leaving.pop(step)
             self._calls -= calls
             self._requests -= requests
+            row = self._in_second(step)
+            row[0] -= calls
+            row[1] -= requests
+
+    def _in_second(self, step: int) -> list[int]:
+        return self._seconds.setdefault(math.ceil(step / STEPS_PER_SECOND), [0, 0])

@@ -28,6 +28,8 @@ WINDOW_SHARE = 4
 this part of it when it is full gives some up."""
 FLOW_SHARE = 8
 """A flow is left with at least, and filled up to, this part of the window."""
+LOOK_SECONDS_MAX = 1.0
+"""Between two looks for a flow that is too large: a share shrinks when events grow."""
 EMPTY_FETCHES_MAX = 2
 """Then the end is reached."""
 FETCH_SECONDS = 0.25
@@ -57,6 +59,8 @@ class Overflow:
         """By flow, what waits there; None: not known since the takeover."""
         self._spilled = Counter[str]()
         """By flow, what has gone there since the last pass began."""
+        self._look_at_added = 0
+        self._looked_at = float("-inf")
         self._all = False
         """Whether every record is to be looked at, since something has changed for some."""
 
@@ -67,11 +71,11 @@ class Overflow:
 
         No more than a turn may write: what others sealed, and results, wait for that turn.
         """
+        flow_id = self._too_large()
+        if flow_id is None:
+            return False
         state = self._state
         waiting = state.batcher.waiting
-        flow_id = max(waiting, key=waiting.__getitem__, default=None)
-        if flow_id is None or waiting[flow_id] <= self._window_of(WINDOW_SHARE):
-            return False
         account = self._flows.account(flow_id)
         if account not in state.proven or state.holds.holds(flow_id, account):
             # Nothing of it is sent anyway: Kafka keeps the backlog best where it is.
@@ -85,6 +89,20 @@ class Overflow:
             self._unread[flow_id] += len(calls)
         self._changed()
         return bool(calls)
+
+    def _too_large(self) -> str | None:
+        """The largest flow, if it exceeds its share; with thousands of them not asked each time."""
+        batcher, now = self._state.batcher, asyncio.get_running_loop().time()
+        if batcher.added < self._look_at_added and now < self._looked_at + LOOK_SECONDS_MAX:
+            return None
+        waiting, share = batcher.waiting, self._window_of(WINDOW_SHARE)
+        flow_id = max(waiting, key=waiting.__getitem__, default=None)
+        if flow_id is not None and waiting[flow_id] > share:
+            return flow_id
+        # Before so many more have come, none can have grown beyond its share.
+        self._look_at_added = batcher.added + share - (waiting[flow_id] if flow_id else 0)
+        self._looked_at = now
+        return None
 
     # Back into it
 

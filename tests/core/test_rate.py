@@ -46,6 +46,18 @@ def test_requests_are_limited_like_calls() -> None:
     assert isinstance(guard.ask(1, 0.0), Wait)
 
 
+def test_a_tally_may_hold_calls_without_requests() -> None:
+    """Dealt out to more lanes than it has requests, it would end the lane that was given a rest."""
+    guard = WindowGuard(1_000, 100)
+    for seconds in (1.1, 1.2, 1.4):
+        guard.count_until(10, 0, seconds)
+    guard.count_until(0, 0, 1.6)
+    assert guard.tally(0.0) == [(2, 30, 0)]
+    assert guard.tally(1.3) == [(1, 10, 0)]
+    assert guard.tally(1.5) == []
+    assert guard.used(2.0) == (0, 0)
+
+
 def test_a_tally_restored_elsewhere_counts_as_long() -> None:
     """A successor that forgot the last minute would exceed the limit after every takeover."""
     guard = WindowGuard(LIMIT, LIMIT)

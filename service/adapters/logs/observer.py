@@ -56,8 +56,9 @@ class Logs:
     """`Observer` that writes log lines, wherever `configure_logs` sends them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logging.getLogger("call_dispatcher")
         self._log: structlog.stdlib.BoundLogger = structlog.wrap_logger(
-            logging.getLogger("call_dispatcher"),
+            self._logger,
             processors=[
                 structlog.stdlib.filter_by_level,
                 structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
@@ -74,11 +75,11 @@ class Logs:
         self._troubles: dict[str, Throttle] = {}
         self._on: dict[type[Any], Callable[[Any], None]] = {
             EventRefusedFact: self._event_refused,
-            BatchSealed: lambda fact: self._log.debug("batch_sealed", **asdict(fact)),
-            RequestEnded: lambda fact: self._log.debug("batch_answered", **asdict(fact)),
+            BatchSealed: lambda fact: self._detail("batch_sealed", fact),
+            RequestEnded: lambda fact: self._detail("batch_answered", fact),
             RetryPlanned: self._retry_planned,
             CallsEnded: self._calls_ended,
-            CallsParked: lambda fact: self._log.debug("calls_parked", **asdict(fact)),
+            CallsParked: lambda fact: self._detail("calls_parked", fact),
             CommandApplied: lambda fact: self._log.info("command_applied", **asdict(fact)),
             TurnCommitted: self._turn_committed,
             HoldChanged: self._hold_changed,
@@ -133,6 +134,11 @@ class Logs:
                 suppressed=self._refused.take_suppressed(),
             )
 
+    def _detail(self, event: str, fact: Fact) -> None:
+        """What happens with each batch: its fields are only gathered for whoever reads them."""
+        if self._logger.isEnabledFor(logging.DEBUG):
+            self._log.debug(event, **asdict(fact))
+
     def _retry_planned(self, fact: RetryPlanned) -> None:
         if self._retries.admits(self._clock()):
             suppressed = self._retries.take_suppressed()
@@ -141,10 +147,10 @@ class Logs:
     def _calls_ended(self, fact: CallsEnded) -> None:
         if fact.outcome != "accepted":
             self._buried[fact.outcome] += fact.count
-        self._log.debug("calls_ended", **asdict(fact))
+        self._detail("calls_ended", fact)
 
     def _turn_committed(self, fact: TurnCommitted) -> None:
-        self._log.debug("turn_committed", **asdict(fact))
+        self._detail("turn_committed", fact)
         if self._buried and self._buried_lines.admits(self._clock()):
             self._say_buried()
 
