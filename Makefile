@@ -17,6 +17,8 @@ LANES ?=
 MINUTES ?= 2
 PEERS ?=
 KEEP ?=
+# The oldest revision whose checkpoints this program reads, until releases have tags.
+OLD ?= bbb6c15
 
 BIN := .venv/bin
 PY := $(BIN)/python
@@ -29,7 +31,8 @@ STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt py
 # What a tool says is shown only if it fails.
 quietly = said=$$($(1) 2>&1) || { echo "$$said"; exit 1; }
 
-.PHONY: help setup venv kafka redis browser demo check test acls chaos cluster simulate mutations matrix limit latency idle \
+.PHONY: help setup venv kafka redis browser demo check test acls chaos cluster upgrades rotation simulate mutations \
+	matrix limit latency idle \
 	fairness replay-drill bench profile growth performance \
 	pages bench-core screenshots alerts stack dashboards image helm chart schemas format lock clean
 
@@ -78,6 +81,12 @@ chaos: setup ## breaks real processes for ROUNDS=20 rounds; SEED plays one run's
 
 cluster: setup ## three brokers and two replicas: kills a broker a round, in turns; ROUNDS=9 SEED=n
 	@$(PY) -m tests.chaos --brokers 3 --replicas 2 --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+upgrades: setup ## replaces replicas by another release and back under load, and the security-id; OLD=revision
+	@$(PY) -m tests.upgrades $(OLD)
+
+rotation: setup ## changes password, mechanism, certificates and token of two replicas under load
+	@$(PY) -m tests.rotation
 
 simulate: venv ## runs SEEDS=1000 worlds FROM=0 in virtual time, or SEED=n with its trace
 	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM)) $(ARGS)

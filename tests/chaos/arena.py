@@ -43,7 +43,7 @@ STOP_SECONDS_MAX = 10.0
 class Arena:
     """Everything runs while the context lasts; a broker may be killed and started meanwhile."""
 
-    def __init__(self, replicas: int, brokers: int = 1) -> None:
+    def __init__(self, replicas: int, brokers: int = 1, release: Path | None = None) -> None:
         self.names = Names(f"chaos-{secrets.token_hex(4)}")
         self.directory = Path()
         self.keep = False
@@ -53,7 +53,9 @@ class Arena:
         self.outcomes: Outcomes
         self.replicas: list[Replica] = []
         self._count, self.brokers = replicas, brokers
-        self._security_id = new_security_id()
+        self._release = release
+        self.security_ids = (new_security_id(), new_security_id())
+        """The provider knows both; replicas begin with the first."""
         self._exits = AsyncExitStack()
 
     @property
@@ -81,7 +83,8 @@ class Arena:
 
     async def _start(self) -> None:
         for number in range(1, self._count + 1):
-            replica = Replica(number, self.directory, self._security_id, self.brokers)
+            replica = Replica(number, self.directory, self.security_ids[0], self.brokers)
+            replica.release = self._release
             for link in (*replica.kafka, replica.provider):
                 await link.start()
                 self._exits.push_async_callback(link.stop)
@@ -107,7 +110,7 @@ class Arena:
             "twin",
             ("twin", "--port", "0", *TWIN_OPTIONS),
             self.directory / "twin.log",
-            {"TWIN_SECURITY_ID": self._security_id},
+            {"TWIN_SECURITY_ID": " ".join(self.security_ids)},
         )
         self._exits.push_async_callback(twin.stop, STOP_SECONDS_MAX)
         url = await twin.said(r"twin ready on (\S+)\n")
@@ -138,7 +141,7 @@ class Arena:
             "topics create",
             ("topics", "create", "--config", str(self.replicas[0].config)),
             self.directory / "topics.log",
-            {"DISPATCHER_PROVIDER__SECURITY_ID": self._security_id},
+            {"DISPATCHER_PROVIDER__SECURITY_ID": self.security_ids[0]},
         )
         if await ended(create):
             raise ProcessFailed(f"topics create: {create.last_words}")

@@ -51,7 +51,10 @@ class Replica:
         self.surprises: list[str] = []
         """Ends that nobody asked for."""
         self._directory = directory
-        self._environment = {"DISPATCHER_PROVIDER__SECURITY_ID": security_id}
+        self.environment = {"DISPATCHER_PROVIDER__SECURITY_ID": security_id}
+        """Of its next lives."""
+        self.release: Path | None = None
+        """The folder of another release's `service` for its next lives; None: this one."""
         self._lives: list[Process] = []
         self._asked: Process | None = None
         """The last life that was asked or made to end."""
@@ -76,7 +79,11 @@ class Replica:
         name = f"replica-{self.number}"
         log_file = self._directory / f"{name}.{len(self._lives) + 1}.log"
         arguments = ("run", "--config", str(self.config))
-        process = await Process.start(name, arguments, log_file, self._environment)
+        environment, options = self.environment, list[str]()
+        if self.release is not None:
+            # -P keeps the folder it is started in, this release's, off the path.
+            environment, options = {**environment, "PYTHONPATH": str(self.release)}, ["-P"]
+        process = await Process.start(name, arguments, log_file, environment, options)
         self._lives.append(process)
         return process
 

@@ -9,7 +9,8 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 
 from service.demo.oracle import Verification, verify
@@ -82,35 +83,53 @@ class Chaos:
 
     async def run(self, rounds: int, *, measured: bool = True) -> None:
         """Play the rounds, and stop after the first that breaks a promise."""
-        await self._load.start()
-        reading = asyncio.create_task(self._load.read())
-        try:
+        async with self.playing():
             if measured:
                 await self._measure()
             for number in range(1, rounds + 1):
-                if not await self._round(number):
+                plan = draw(self._seed, number, len(self._arena.replicas), self._arena.brokers)
+                self._tell(f"round {number}: {plan}")
+                if not await self.under_load(plan.events_per_second, act(self._arena, plan)):
                     break
+
+    async def kept(self, playing: Awaitable[None]) -> None:
+        """Await the whole run; what stops it is trouble, and trouble keeps the arena's files."""
+        try:
+            await playing
+        except (DispatcherError, TimeoutError, ExceptionGroup) as error:
+            self.trouble.append(f"the run could not go on: {error!r}")
+        if self.trouble or not self.report.clean:
+            self._arena.keep = True
+            self._tell(f"the logs and the brokers' data are in {self._arena.directory}")
+
+    @asynccontextmanager
+    async def playing(self) -> AsyncIterator[None]:
+        """Rounds may be played while it lasts; then all replicas end, and all is compared."""
+        await self._load.start()
+        reading = asyncio.create_task(self._load.read())
+        try:
+            yield
             await self._end()
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
             await self._load.stop()
 
-    async def _round(self, number: int) -> bool:
-        plan = draw(self._seed, number, len(self._arena.replicas), self._arena.brokers)
-        self._tell(f"round {number}: {plan}")
+    async def under_load(self, events_per_second: int, doing: Awaitable[None]) -> bool:
+        """One round: let this be done while events come, and compare; True if all is well."""
         began, before = time.monotonic(), self.report.events
         healed = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._load.publish(plan.events_per_second, healed))
-            await asyncio.gather(act(self._arena, plan), asyncio.sleep(LOAD_SECONDS_MIN))
+            group.create_task(self._load.publish(events_per_second, healed))
+            await asyncio.gather(doing, asyncio.sleep(LOAD_SECONDS_MIN))
             healed.set()
         acting = time.monotonic() - began
         good = await self._settle()
-        self.report.rounds = number
+        self.report.rounds += 1
         self._tell(
-            f"round {number}: {self.report.events - before} events, load {acting:.1f} s, "
-            f"all {time.monotonic() - began:.1f} s, so far {self.report.as_json()}"
+            f"round {self.report.rounds}: {self.report.events - before} events, "
+            f"load {acting:.1f} s, all {time.monotonic() - began:.1f} s, "
+            f"so far {self.report.as_json()}"
         )
         return good
 
@@ -231,13 +250,7 @@ async def play(
     """
     async with Arena(replicas, brokers) as arena:
         chaos = Chaos(arena, seed, tell)
-        try:
-            await chaos.run(rounds, measured=measured)
-        except (DispatcherError, TimeoutError, ExceptionGroup) as error:
-            chaos.trouble.append(f"the run could not go on: {error!r}")
-        if chaos.trouble or not chaos.report.clean:
-            arena.keep = True
-            tell(f"the logs and the brokers' data are in {arena.directory}")
+        await chaos.kept(chaos.run(rounds, measured=measured))
         return chaos
 
 

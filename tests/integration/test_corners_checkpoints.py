@@ -11,7 +11,7 @@ import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from service.adapters.kafka.broker import KafkaBroker
-from service.core.checkpoint import decode, encode
+from service.core.checkpoint import VERSION, decode, encode
 from service.ports import Outgoing
 from tests.support.dispatcher import Scene, call, page, scene, until
 from tests.support.kafka import Topic, admin_client, produce
@@ -141,6 +141,33 @@ async def test_a_change_of_lanes_that_was_interrupted_is_finished_or_taken_back(
             dispatcher = await stage.run("repaired")
             await stage.settled()
             await dispatcher.process.stop(20)
+
+
+async def test_the_state_of_a_newer_release_stops_an_older_one_with_a_line(kafka: str) -> None:
+    """A rollback too far: guessing at a state it cannot read, it would call people again."""
+    async with scene(kafka) as stage:
+        await stage.run_and_stop([call(number) for number in range(10)])
+        await state_in_version(stage, VERSION + 1)
+        await stage.publish([call(number) for number in range(10, 20)])
+        code, said = await stage.command("run")
+        assert code == 1
+        one_error(said, f"version {VERSION + 1} ", f"reads {VERSION}", "run the release that wrote")
+        assert (await stage.twin.summary()).calls_accepted == 10
+        await state_in_version(stage, VERSION)
+        await stage.run("newer")
+        await stage.settled()
+
+
+async def state_in_version(stage: Scene, version: int) -> None:
+    """The lane's state as a release of that version would have left it."""
+    broker = KafkaBroker(stage.settings, "other-release")
+    writer = broker.writer(0)
+    await writer.start()
+    stored = await broker.last_checkpoint(0)
+    assert stored is not None
+    fields = [version, *msgspec.msgpack.decode(stored.value or b"")[1:]]
+    await writer.commit(Outgoing({}, {}, 0, msgspec.msgpack.encode(fields)))
+    await writer.stop()
 
 
 async def mark(stage: Scene) -> None:

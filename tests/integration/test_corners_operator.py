@@ -6,8 +6,6 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.dispatcher import Sections, call, command, log_lines, page, scene
 from tests.support.kafka import Topic, create_topics, delete_topics, read_all
 from tests.support.operator import delete_records, make_anew, one_error

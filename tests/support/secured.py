@@ -29,6 +29,8 @@ from service.demo.ports import free_ports
 HOST = "127.0.0.1"
 PASSWORD = "Winter-is-Koming-7"
 MECHANISM = "SCRAM-SHA-512"
+OTHER_MECHANISM = "SCRAM-SHA-256"
+"""Offered only where it is asked for."""
 OFFERED = ("PLAIN", "SCRAM", "MTLS", "EXPIRED", "OTHERHOST")
 
 
@@ -42,7 +44,7 @@ class Secured:
     _ports: dict[str, int]
 
     def file(self, name: str) -> str:
-        """A PEM file: `ca`, `stranger-ca`, `client`, `stranger`."""
+        """A PEM file: `ca`, `stranger-ca`, `client`, `renewed`, `stranger`."""
         return str(self.directory / f"{name}.pem")
 
     def at(self, listener: str) -> str:
@@ -82,9 +84,11 @@ class Secured:
         )
         await self._admin(lambda admin: admin.delete_acls([one]))
 
-    async def add_user(self, name: str) -> None:
-        """A user with `PASSWORD`."""
-        user = UserScramCredentialUpsertion(name, MECHANISM, PASSWORD.encode())
+    async def add_user(
+        self, name: str, password: str = PASSWORD, mechanism: str = MECHANISM
+    ) -> None:
+        """A user with this password; it replaces one of before."""
+        user = UserScramCredentialUpsertion(name, mechanism, password.encode())
         await self._admin(lambda admin: admin.alter_user_scram_credentials([user]))
 
     async def _admin(self, act: Any) -> None:
@@ -99,13 +103,16 @@ class Secured:
 
 
 @asynccontextmanager
-async def secured(directory: Path) -> AsyncIterator[Secured]:
+async def secured(directory: Path, *more_mechanisms: str) -> AsyncIterator[Secured]:
     """Run one broker with all the listeners."""
     _certificates(directory)
     *ports, internal, controller = free_ports(len(OFFERED) + 2)
     listeners = dict(zip(OFFERED, ports, strict=True))
     kafka = LocalKafka(
-        directory / "kafka", properties=_settings(directory, listeners, internal, controller)
+        directory / "kafka",
+        properties=_settings(
+            directory, listeners, internal, controller, (MECHANISM, *more_mechanisms)
+        ),
     )
     async with kafka:
         yield Secured(f"{HOST}:{listeners['PLAIN']}", directory, listeners)
@@ -121,6 +128,7 @@ def _certificates(directory: Path) -> None:
         "expired": ca.issue_cert(HOST, not_after=yesterday),
         "otherhost": ca.issue_cert("kafka.example.org"),
         "client": ca.issue_cert("client.example.org", common_name="operator"),
+        "renewed": ca.issue_cert("client.example.org", common_name="operator"),
         "stranger": stranger.issue_cert("client.example.org", common_name="operator"),
     }
     for name, each in issued.items():
@@ -132,7 +140,11 @@ def _certificates(directory: Path) -> None:
 
 
 def _settings(
-    directory: Path, listeners: dict[str, int], internal: int, controller: int
+    directory: Path,
+    listeners: dict[str, int],
+    internal: int,
+    controller: int,
+    mechanisms: Sequence[str],
 ) -> dict[str, str]:
     protocols = {
         "PLAIN": "PLAINTEXT",
@@ -149,7 +161,7 @@ def _settings(
         "listeners": _addresses({**ports, "CONTROLLER": controller}),
         "advertised.listeners": _addresses(ports),
         "listener.security.protocol.map": ",".join(f"{k}:{v}" for k, v in protocols.items()),
-        "sasl.enabled.mechanisms": MECHANISM,
+        "sasl.enabled.mechanisms": ",".join(mechanisms),
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
         # A certificate's user is its common name alone.
@@ -169,9 +181,12 @@ def _settings(
             ),
             f"listener.name.{listener}.ssl.truststore.type": "PEM",
             f"listener.name.{listener}.ssl.truststore.location": str(directory / "ca.pem"),
-            f"listener.name.{listener}.scram-sha-512.sasl.jaas.config": (
-                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-            ),
+            **{
+                f"listener.name.{listener}.{mechanism.lower()}.sasl.jaas.config": (
+                    "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+                )
+                for mechanism in mechanisms
+            },
         }
     return settings
 

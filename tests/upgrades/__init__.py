@@ -1,0 +1,1 @@
+"""Replicas replaced under load: by another release, and by others with another security-id."""
