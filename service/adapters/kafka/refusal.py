@@ -52,7 +52,7 @@ async def _refusal(options: dict[str, Any]) -> str | None:
     except TimeoutError:
         return f"{host}:{port} does not answer"
     except (OSError, KafkaError) as error:
-        return _in_words(error, options["security_protocol"])
+        return _in_words(error, options.get("security_protocol", "PLAINTEXT"))
     connection.close()
     return None
 
