@@ -204,7 +204,9 @@ PIP_COMPILE = CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --ge
 
 lock: venv ## writes requirements/*.txt anew from pyproject.toml; ARGS=--upgrade for newer versions
 	@$(PIP_COMPILE) --output-file requirements/runtime.txt pyproject.toml
-	@$(PIP_COMPILE) --constraint requirements/runtime.txt --extra dev \
+	@$(PIP_COMPILE) --constraint requirements/runtime.txt --extra tracing \
+		--output-file requirements/tracing.txt pyproject.toml
+	@$(PIP_COMPILE) --constraint requirements/tracing.txt --extra tracing --extra dev \
 		--output-file requirements/dev.txt pyproject.toml
 	@$(PIP_COMPILE) --constraint requirements/dev.txt --only-build-deps --build-deps-for=wheel \
 		--output-file requirements/build.txt pyproject.toml

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from os import PathLike
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
@@ -47,6 +48,9 @@ from service.pipeline.status import status_of
 from service.ports import Observer
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from service.adapters.tracing import Tracing
+
 CONNECT_SECONDS = 5.0
 """For the provider to accept a connection when `check --connect` asks."""
 
@@ -76,9 +80,9 @@ async def run(
     Raises:
         DispatcherError: it cannot start, or must not go on; the text names the way out.
     """
-    refuse_what_is_not_obeyed(settings)
     owner = secrets.token_hex(8)
     client_id = f"call-dispatcher-{socket.gethostname()}-{owner}"
+    tracing = start_tracing(settings, client_id)
     broker = KafkaBroker(settings, client_id)
     await ensure_topics(settings, broker.options, lanes=None, create=settings.kafka.create_topics)
     registry = CollectorRegistry()
@@ -96,7 +100,7 @@ async def run(
         broker,
         provider,
         SystemClock(),
-        Observers([metrics, logs, samples]),
+        Observers([metrics, logs, samples, *tracing]),
         random.Random(secrets.randbits(64)),  # noqa: S311 - jitter and batch ids, nothing secret
         owner,
         make_intake(settings, flows),
@@ -117,6 +121,8 @@ async def run(
     routes = [route for part in parts for route in part.routes()]
     web = WebServer(settings, status, registry, routes)
     async with contextlib.AsyncExitStack() as stack:
+        for each in tracing:
+            stack.callback(each.close)
         stack.push_async_callback(provider.close)
         if window is not None:
             stack.push_async_callback(window.close)
@@ -148,14 +154,21 @@ def shared_window(settings: Settings) -> RedisWindow | None:
     return RedisWindow(provider.redis_url.get_secret_value(), key)
 
 
-def refuse_what_is_not_obeyed(settings: Settings) -> None:
-    """Refuse settings that this release validates but does not act on.
+def start_tracing(settings: Settings, instance: str) -> list[Tracing]:
+    """The tracing observer, if one is wanted; its libraries are imported only then.
 
     Raises:
-        ConfigurationError: a promise would be made that is not kept.
+        ConfigurationError: they are not installed, or an OTEL_… variable has no meaning.
     """
-    if settings.tracing.enabled:
-        raise ConfigurationError("tracing.enabled: this release has no tracing: set false")
+    if not settings.tracing.enabled:
+        return []
+    try:
+        from service.adapters.tracing import Tracing  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"tracing.enabled needs {error.name}: pip install call-dispatcher[tracing]"
+        ) from error
+    return [Tracing(instance, settings.batching.calls_max)]
 
 
 def connect_checks(settings: Settings) -> Sequence[str]:

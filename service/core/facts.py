@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from service.core.traceparent import Parent
+
 TopicPartition = tuple[str, int]
 """(topic, partition)"""
 
@@ -38,6 +40,30 @@ class BatchSealed:
     calls: int
     body_bytes: int
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOpened:
+    """A batch's calls are together: just sealed, and its turn follows, or read again.
+
+    Told only with `tracing.enabled`.
+    """
+
+    lane: int
+    batch_id: str
+    flow_id: str
+    calls: int
+    parents: tuple[Parent, ...]
+    """The spans of upstream's that they came from, each once."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchClosed:
+    """A batch that was told of as opened has its outcomes, or gave way to others; committed."""
+
+    batch_id: str
+    accepted: int
+    """How many of its calls the provider took over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +195,8 @@ Fact = (
     EventsRead
     | EventRefusedFact
     | BatchSealed
+    | BatchOpened
+    | BatchClosed
     | RequestEnded
     | RetryPlanned
     | CallsEnded

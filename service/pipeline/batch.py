@@ -15,6 +15,7 @@ import msgspec
 
 from service.core.calls import Call, Record, expired
 from service.core.checkpoint import OpenBatch, Stage
+from service.core.facts import BatchClosed, Fact
 from service.core.verdicts import Attempt, End
 
 Source = tuple[str, int, int]
@@ -47,6 +48,10 @@ class Batch:
     """Records of a recovered batch, as far as they have been read again."""
     missing: set[Source] = field(default_factory=set)
     """Records of a recovered batch that the log no longer holds."""
+    accepted: int = 0
+    """How many of its calls the provider has taken over."""
+    traced: bool = False
+    """Whether a tracing observer was told of it."""
 
     @property
     def id(self) -> str:
@@ -72,6 +77,10 @@ class Batch:
     def single(self) -> bool:
         """Whether it is one call that no search keeps back: unless in doubt, a canary as it is."""
         return len(self.calls) == 1 and self.saved.stage not in {Stage.REFUSED, Stage.SUSPECT}
+
+    def facts_at_end(self) -> list[Fact]:
+        """What is told once it is no more, beside what became of its calls."""
+        return [BatchClosed(self.id, self.accepted)] if self.traced else []
 
     def note(self, attempt: Attempt, now_ms: int, *, counts: bool) -> None:
         """Add the end of an attempt that failed to this mint's history."""

@@ -26,6 +26,7 @@ from service.pipeline.endings import expiry, with_history
 from service.pipeline.flows import Flows
 from service.pipeline.gate import Gate
 from service.pipeline.state import LaneState
+from service.pipeline.tracing import tell_opened
 from service.ports import Clock
 
 
@@ -126,6 +127,7 @@ class Sealer:
         )
         batch = Batch(saved, sources, self._flows.account(flow_id), calls, body)
         self._state.open_batch(batch)
+        tell_opened(self._state, batch)
         self._state.outbox.facts.append(
             BatchSealed(batch_id, flow_id, len(calls), len(body), cause)
         )
@@ -271,6 +273,7 @@ class Sealer:
             if codec.sha256(body) == saved.sha256:
                 batch.calls, batch.body = calls, body
                 batch.found = {}
+                tell_opened(self._state, batch)
                 return True
         return False
 

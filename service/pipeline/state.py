@@ -196,8 +196,8 @@ class LaneState:
         del self.open[batch.id]
         self.bodies.discard(batch.saved.sha256)
         self.outbox.wanted = True
-        if batch.saved.search is not None:
-            self.search_ended = True
+        self.search_ended |= batch.saved.search is not None
+        self.outbox.facts += batch.facts_at_end()
 
     def accepted(
         self,
@@ -210,6 +210,7 @@ class LaneState:
         writes = self.outbox.writes
         for tp, some in self._targets.results_of(calls, acceptance, uuids, self.replays).items():
             writes.setdefault(tp, []).extend(some)
+        batch.accepted += len(calls)
         self._end(batch.flow_id, "accepted", [call.record for call in calls])
         self.count_flood(batch.flow_id, batch.account, len(calls), 0)
 

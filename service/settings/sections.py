@@ -116,7 +116,11 @@ class LogSettings(Section):
 
 
 class TracingSettings(Section):
-    """OpenTelemetry."""
+    """OpenTelemetry: one span a batch, linked to the `traceparent` of its events.
+
+    Needs `pip install call-dispatcher[tracing]`. Where to is said by OpenTelemetry's own variables,
+    such as `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    """
 
     enabled: bool = False
     """Off, because it needs a collector."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.adapters.metrics import Metrics
+from service.adapters.metrics import Metrics, ReplayStandings
 from service.core.facts import (
     BatchSealed,
     CallsEnded,
@@ -31,7 +33,9 @@ from service.core.facts import (
     Trouble,
     TurnCommitted,
 )
+from service.core.replay_words import Replay, State
 from service.core.status import PartitionStatus, Status
+from service.errors import BrokerUnavailable
 from tests.contracts.seen import SECURITY_ID, hold_of, lane_of, settings_of, status_of
 
 LISTED = "AbCd1234"
@@ -303,3 +307,53 @@ def test_no_secret_is_on_the_page() -> None:
     text = scraped.text()
     assert SECURITY_ID not in text
     assert "Cd2Cd2" not in text
+
+
+async def test_a_replay_that_stopped_is_told_for_a_day() -> None:
+    """Whoever ran it has gone to bed; without the gauge nobody would see that it stopped."""
+    registry, now = CollectorRegistry(), time.time()
+    found = [_replay(State.ABORTED, now - 60), _replay(State.DONE, now - 60)]
+    old = [_replay(State.ABORTED, now - 90_000)]
+    looks = iter([found, BrokerUnavailable("Kafka is away"), old])
+
+    async def standings() -> list[tuple[Replay, State]]:
+        look = next(looks)
+        if isinstance(look, BrokerUnavailable):
+            raise look
+        return [(each, each.state) for each in look]
+
+    standing = ReplayStandings(registry, standings)
+
+    def aborted() -> float | None:
+        return registry.get_sample_value("dispatcher_replays", {"state": "aborted"})
+
+    assert aborted() == 0
+    await standing.look()
+    assert aborted() == 1
+    await standing.look()
+    assert aborted() == 1, "while Kafka is away, what was last seen stands"
+    await standing.look()
+    assert aborted() == 0
+
+
+def _replay(state: State, at: float) -> Replay:
+    stamp = datetime.fromtimestamp(at, UTC).isoformat()
+    return Replay(
+        id="r",
+        state=state,
+        by="asha",
+        run_by="asha",
+        made_at=stamp,
+        started_at=stamp,
+        updated_at=stamp,
+        plan_sha256="",
+        filter={},
+        options={},
+        planned=1,
+        by_reason={},
+        done=0,
+        sent=0,
+        left_out={},
+        accepted=0,
+        failed=0,
+    )

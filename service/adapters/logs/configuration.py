@@ -18,7 +18,7 @@ from structlog.types import EventDict, Processor, WrappedLogger
 from service.adapters.logs.redaction import Redactor
 from service.settings import Settings
 
-QUIET = ("aiokafka", "aiohttp", "asyncio")
+QUIET = ("aiokafka", "aiohttp", "asyncio", "urllib3")
 """Libraries that tell of every heartbeat and request at `info`; their warnings matter."""
 
 

@@ -7,6 +7,7 @@ dispatcher tells it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -44,13 +45,15 @@ class ReplayStandings:
         self._tell(())
 
     async def run(self) -> None:
-        """Look until cancelled; while Kafka is away, what was last seen stands."""
+        """Look until cancelled."""
         while True:
-            try:
-                self._tell(await self._standings())
-            except DispatcherError:
-                pass
+            await self.look()
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Set the gauge; while Kafka is away, what was last seen stands."""
+        with contextlib.suppress(DispatcherError):
+            self._tell(await self._standings())
 
     def _tell(self, standings: Sequence[tuple[Replay, State]]) -> None:
         since = self._wall() - LATEST_SECONDS
