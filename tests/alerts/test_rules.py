@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 from prometheus_client import CollectorRegistry
 
-from service.adapters.metrics import Metrics
+from service.adapters.metrics import Metrics, ReplayStandings
+from service.core.replay_words import Replay, State
 from tests.alerts.rules import FOLDER, ROOT, alerts
 from tests.support.kafka import Names
 from tests.support.settings import settings_for
@@ -59,10 +60,15 @@ def _fires_and_clears(test: dict[str, list[dict[str, list[dict[str, str]]]]], na
     return fired == [False, True, False]
 
 
+async def _no_replays() -> list[tuple[Replay, State]]:
+    return []
+
+
 def test_the_rules_ask_only_for_metrics_that_there_are() -> None:
     """A renamed metric would silence its alert, and nobody would notice."""
     registry = CollectorRegistry()
     Metrics(registry, settings_for("127.0.0.1:9092", Names()))
+    ReplayStandings(registry, _no_replays)
     exported = {
         sample
         for family in registry.collect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -314,12 +315,12 @@ async def test_a_replay_that_stopped_is_told_for_a_day() -> None:
     registry, now = CollectorRegistry(), time.time()
     found = [_replay(State.ABORTED, now - 60), _replay(State.DONE, now - 60)]
     old = [_replay(State.ABORTED, now - 90_000)]
-    looks = iter([found, BrokerUnavailable("Kafka is away"), old])
+    looks: Iterator[list[Replay] | None] = iter([found, None, old])
 
     async def standings() -> list[tuple[Replay, State]]:
         look = next(looks)
-        if isinstance(look, BrokerUnavailable):
-            raise look
+        if look is None:
+            raise BrokerUnavailable("Kafka is away")
         return [(each, each.state) for each in look]
 
     standing = ReplayStandings(registry, standings)
