@@ -3,14 +3,16 @@
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
+# `tracing`: with the libraries that tracing.enabled needs.
+ARG LOCK=runtime
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
 # The program's own environment has no pip: another one, which stays behind, fills it.
 RUN python3 -m venv /tools && python3 -m venv --without-pip /app
-COPY requirements/build.txt requirements/runtime.txt requirements/
+COPY requirements/build.txt requirements/${LOCK}.txt requirements/
 RUN /tools/bin/pip install --require-hashes --only-binary :all: --requirement requirements/build.txt \
     && /tools/bin/pip --python /app/bin/python install --require-hashes --only-binary :all: --no-compile \
-        --requirement requirements/runtime.txt
+        --requirement requirements/${LOCK}.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
 RUN /tools/bin/hatchling build --target wheel --directory dist \
