@@ -359,7 +359,10 @@ async def test_what_cannot_work_is_one_clear_line(upstream: Upstream) -> None:
     away = Upstream("127.0.0.1:1", upstream.topic, upstream.group, upstream.folder)
     done = await away.publish(file)
     assert done.returncode == 1
-    assert done.stderr == "error: Kafka cannot be reached: connecting to 127.0.0.1:1\n"
+    assert (
+        done.stderr
+        == "error: Kafka cannot be reached: connecting to 127.0.0.1:1: nobody listens there\n"
+    )
     elsewhere = Upstream(upstream.bootstrap, "no-such-topic", upstream.group, upstream.folder)
     done = await elsewhere.publish(file)
     assert done.returncode == 1

@@ -265,7 +265,10 @@ def test_no_broker_is_one_clear_line(settings: Settings) -> None:
     )
     done = topics_create(away)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: Kafka cannot be reached: connecting to 127.0.0.1:1\n"
+    assert (
+        done.stderr
+        == "error: Kafka cannot be reached: connecting to 127.0.0.1:1: nobody listens there\n"
+    )
 
 
 async def test_a_listener_that_says_nothing_is_given_up() -> None:

@@ -71,9 +71,11 @@ async def create_topics(bootstrap: str, topics: Mapping[str, int | Topic]) -> No
 
 
 async def delete_topics(bootstrap: str, names: Collection[str]) -> None:
-    """Delete topics, as an operator might by mistake."""
+    """Delete topics, as an operator might by mistake; returns when the broker has heard of it."""
     async with admin_client(bootstrap) as admin, asyncio.timeout(ANSWER_SECONDS_MAX):
         await admin.delete_topics(list(names))
+        while set(names) & set(await admin.list_topics()):  # noqa: ASYNC110 - the controller knows first
+            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

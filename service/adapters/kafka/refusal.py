@@ -6,6 +6,7 @@ Knows nothing of what the connection was for. aiokafka says only that no broker 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -70,6 +71,10 @@ def _in_words(error: OSError | KafkaError, protocol: str) -> str:
             what, see = f"the broker refuses this client's certificate ({reason})", "cert_file"
         case KafkaConnectionError() | ConnectionResetError() | ssl.SSLError():
             what, see = f"the broker hangs up; does this port speak {protocol}?", "protocol"
+        case ConnectionRefusedError():
+            return "nobody listens there"
+        case socket.gaierror():
+            return "no such host is known"
         case _:
             return describe(error)
     return f"{what}; see kafka.security.{see}"
