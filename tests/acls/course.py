@@ -106,7 +106,7 @@ class Course:
             await self._as_operator(*replay, "--status")
             await self._until("replayed calls", self._all_ended)
             await self._as_operator("audit")
-        # Nobody owns the lane now, which the group alone can say.
+        # Nobody owns the lane now.
         await self._as_operator("limit", "reset")
 
     # How it is seen

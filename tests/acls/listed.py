@@ -25,7 +25,6 @@ OPERATIONS = {
     "Write": ACLOperation.WRITE,
     "Create": ACLOperation.CREATE,
     "Delete": ACLOperation.DELETE,
-    "Describe": ACLOperation.DESCRIBE,
     "DescribeConfigs": ACLOperation.DESCRIBE_CONFIGS,
 }
 KINDS = {
