@@ -87,13 +87,8 @@ async def run(
     await ensure_topics(settings, broker.options, lanes=None, create=settings.kafka.create_topics)
     registry = CollectorRegistry()
     metrics, logs, samples = Metrics(registry, settings), Logs(), Samples()
-    provider_settings = settings.provider
     flows = Flows(settings)
-    provider = HttpProvider(
-        provider_settings.url,
-        provider_settings.timeout_seconds,
-        f"call-dispatcher/{version('call-dispatcher')}",
-    )
+    provider = _provider(settings)
     window = shared_window(settings)
     world = World(
         settings,
@@ -142,6 +137,11 @@ async def run(
         logs.started(settings, web.address)
         await replica.run()
         logs.stopped()
+
+
+def _provider(settings: Settings) -> HttpProvider:
+    user_agent = f"call-dispatcher/{version('call-dispatcher')}"
+    return HttpProvider(settings.provider.url, settings.provider.timeout_seconds, user_agent)
 
 
 def shared_window(settings: Settings) -> RedisWindow | None:

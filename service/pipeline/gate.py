@@ -40,7 +40,7 @@ class Gate:
         self._pending: deque[Call] = deque()
 
     def admit(self, calls: Iterable[Call]) -> None:
-        """Calls that may never have been at the gate before."""
+        """Calls just read, or of a batch that was never sent and is no more."""
         now = asyncio.get_running_loop().time()
         by_flow: dict[str, list[Call]] = defaultdict(list)
         for call in calls:
@@ -137,10 +137,6 @@ class Gate:
                 return False
             self._admit(self._pending.popleft(), now)
         return bool(self._pending)
-
-    def give_back(self, calls: Iterable[Call]) -> None:
-        """Calls of a batch that was sealed and never sent, and is no more."""
-        self.admit(calls)
 
     def park_refused(self, batch: Batch, calls: Iterable[Call]) -> None:
         """Calls of a held flow's batch that was refused, and is no more: its history goes along."""

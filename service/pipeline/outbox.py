@@ -67,15 +67,12 @@ class Targets:
         replays: Collection[str],
     ) -> dict[TopicPartition, list[Write]]:
         """The results of calls that were accepted together."""
-        by_source: dict[int, list[Write]] = defaultdict(list)
+        found: dict[int, list[Write]] = defaultdict(list)
         written = results(acceptance, calls, uuids, replays)
         for call, write in zip(calls, written, strict=True):
-            by_source[call.record.partition].append(write)
-        by_target: dict[TopicPartition, list[Write]] = defaultdict(list)
-        for partition, writes in by_source.items():
             # The source's partition is a function of the event's key, so one key stays together.
-            by_target[self.results, partition % self.results_partitions] += writes
-        return by_target
+            found[call.record.partition % self.results_partitions].append(write)
+        return {(self.results, partition): writes for partition, writes in found.items()}
 
     def dead_letter(
         self, source: Place, record: Record | None, failure: Failure, replays: Collection[str]

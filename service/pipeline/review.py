@@ -127,7 +127,7 @@ class Review:
         if not batch.attempts_made:
             self._permits.waiting.remove(batch)
             self._state.close_batch(batch)
-            self._gate.give_back(batch.calls)
+            self._gate.admit(batch.calls)
             return True
         state, account = self._state, batch.account
         if state.holds.probe_at(batch.flow_id, account) > asyncio.get_running_loop().time():

@@ -80,7 +80,7 @@ class Sealer:
 
     def _filled_now(self, recipe: Recipe, calls: Sequence[Call]) -> Recipe:
         """The recipe with the time of sealing, if a call needs one."""
-        if not [call for call in calls if call.fill_at >= 0]:
+        if all(call.fill_at < 0 for call in calls):
             return recipe
         return msgspec.structs.replace(recipe, fill_time=start_time_at(self._clock.wall()))
 
@@ -233,7 +233,7 @@ class Sealer:
             return None
         if batch.attempts_made:
             return self._part(batch, rest)
-        self._gate.give_back(rest)
+        self._gate.admit(rest)
         return None
 
     def set_aside(self, batch: Batch, *, canary: bool) -> Batch | None:
@@ -244,7 +244,7 @@ class Sealer:
         """
         self._state.close_batch(batch)
         if not batch.attempts_made:
-            self._gate.give_back(batch.calls)
+            self._gate.admit(batch.calls)
             return None
         kept = 1 if canary else 0
         self._gate.park_refused(batch, batch.calls[kept:])
@@ -254,7 +254,7 @@ class Sealer:
         """A batch in no doubt, of a flow that must not be called now, waits apart."""
         self._state.close_batch(batch)
         if not batch.attempts_made:
-            self._gate.give_back(batch.calls)
+            self._gate.admit(batch.calls)
             return None
         rest = self._gate.park_closed(batch.calls, batch)
         return self._part(batch, rest) if rest else None

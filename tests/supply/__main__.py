@@ -79,7 +79,7 @@ def _complete(component: dict[str, Any], package: Locked) -> None:
     component.setdefault("externalReferences", []).append(
         {
             "type": "distribution",
-            "url": f"https://pypi.org/simple/{package.name}/",
+            "url": f"pkg:pypi/{package.name}@{package.version}",
             "comment": "each file of this version that the lock accepts",
             "hashes": [{"alg": "SHA-256", "content": sha256} for sha256 in package.sha256s],
         }

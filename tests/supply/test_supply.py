@@ -1,3 +1,5 @@
+"""What is shipped is what is locked, may be given on, and is told on the page of dependencies."""
+
 from __future__ import annotations
 
 import re

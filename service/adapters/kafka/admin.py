@@ -67,7 +67,7 @@ async def admin_client(options: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminCl
     """
     client = AIOKafkaAdminClient(**options)
     try:
-        async with connecting(options, f"connecting to {options['bootstrap_servers']}"):
+        async with connecting(options):
             await client.start()
         yield client
     finally:

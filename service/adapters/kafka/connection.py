@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -94,8 +95,9 @@ def describe(error: BaseException) -> str:
         # A producer's "unexpected" error: what it did not expect says more.
         error = error.__cause__
     name, text = type(error).__name__, " ".join(str(error).split())
-    # aiokafka's texts begin with the name already.
-    said = f"{name}: {text.removeprefix(f'{name}: ')}" if text else name
+    # aiokafka's texts begin with number and name already.
+    text = re.sub(rf"^(\[Error \d+\] )?{name}(: |$)", "", text)
+    said = f"{name}: {text}" if text else name
     return f"{said} ({DENIED})" if "Authorization" in name else said
 
 

@@ -185,7 +185,7 @@ class KafkaControl:
             enable_auto_commit=False,
         )
         try:
-            async with connecting(self._options, "connecting a reader"):
+            async with connecting(self._options):
                 await consumer.start()
             yield consumer
         finally:

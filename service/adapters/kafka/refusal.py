@@ -27,14 +27,14 @@ ASK_SECONDS = 5.0
 
 
 @asynccontextmanager
-async def connecting(options: dict[str, Any], what: str) -> AsyncIterator[None]:
+async def connecting(options: dict[str, Any]) -> AsyncIterator[None]:
     """`answered`, with the reason if the first of the brokers refuses a connection of its own.
 
     Raises:
         BrokerUnavailable: as `answered`.
     """
     try:
-        async with answered(what):
+        async with answered(f"connecting to {options['bootstrap_servers']}"):
             yield
     except BrokerUnavailable as error:
         why = await _refusal(options)

@@ -59,8 +59,7 @@ class KafkaScan:
 
     async def __aenter__(self) -> Self:
         try:
-            servers = self._options["bootstrap_servers"]
-            async with connecting(self._options, f"connecting to {servers}"):
+            async with connecting(self._options):
                 await self._reader.start()
                 await self._asker.start()
         except BaseException:

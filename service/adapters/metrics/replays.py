@@ -31,10 +31,8 @@ class ReplayStandings:
         self,
         registry: CollectorRegistry,
         standings: Callable[[], Awaitable[Sequence[tuple[Replay, State]]]],
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self._standings = standings
-        self._wall = wall
         self._gauge = Gauge(
             PREFIX + "replays",
             "Replays that took a step within the last day, by where they stand now; the same in "
@@ -56,7 +54,7 @@ class ReplayStandings:
             self._tell(await self._standings())
 
     def _tell(self, standings: Sequence[tuple[Replay, State]]) -> None:
-        since = self._wall() - LATEST_SECONDS
+        since = time.time() - LATEST_SECONDS
         found = Counter(
             state
             for replay, state in standings
