@@ -174,3 +174,16 @@ def test_a_flows_calls_can_be_withdrawn() -> None:
     assert batcher.withdraw("A") == []
     assert batcher.flows() == ["B"]
     assert not batcher.others_ready("B")
+
+
+def test_a_draft_that_was_closed_takes_nothing_more_even_as_the_last() -> None:
+    """Two calls of one identifier would be in one batch, and its answer could not tell them apart."""
+    batcher = Batcher(lambda _: Bounds(3, 25, 1.0))
+    for identity in ("1", "2", "3"):
+        batcher.add(call("A", identity), 0.0)
+    assert [c.identity for c in batcher.withdraw_last("A", 1)] == [b"3"]
+    batcher.add(call("A", "1", size=1), 0.0)
+    first, second = batcher.take(2.0, everything), batcher.take(2.0, everything)
+    assert first is not None
+    assert second is not None
+    assert [[c.identity for c in each.calls] for each in (first, second)] == [[b"1", b"2"], [b"1"]]
