@@ -31,12 +31,7 @@ def _second(second: int) -> bytes:
 
 def rfc3339(milliseconds: int) -> str:
     """A time since the epoch as RFC 3339 in UTC, with milliseconds."""
-    return _stamp(milliseconds).decode()
-
-
-def _stamp(milliseconds: int) -> bytes:
-    second, rest = divmod(milliseconds, 1000)
-    return b"%b.%03dZ" % (_second(second), rest)
+    return f"{_second(milliseconds // 1000).decode()}.{milliseconds % 1000:03d}Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +74,7 @@ def results(
     }
     shared = json.dumps(common, separators=(",", ":"))[1:-1]
     written: list[Written] = []
-    # Neighbours mostly come from one topic, and in one millisecond.
     topic, templates = "", dict[int, bytes]()
-    stamp_of, stamp = -1, b""
     for index, call in enumerate(calls):
         record = call.record
         if record.topic != topic:
@@ -89,14 +82,14 @@ def results(
         template = templates.get(record.partition)
         if template is None:
             template = templates[record.partition] = _template(shared, record)
-        if record.timestamp != stamp_of:
-            stamp_of, stamp = record.timestamp, _stamp(record.timestamp)
+        second, millisecond = divmod(record.timestamp, 1000)
         uuid = uuids[index] if uuids else None
         value = template % (
             call.identifier,
             b"null" if uuid is None else json.dumps(uuid).encode(),
             record.offset,
-            stamp,
+            _second(second),
+            millisecond,
             _origin(record, replays) if record.headers else b"null",
         )
         headers = [h for h in record.headers if h[0] == "traceparent"] if record.headers else []
@@ -109,7 +102,7 @@ def _template(shared: str, record: Record) -> bytes:
     place = f'{{"topic":{json.dumps(record.topic)},"partition":{record.partition}'
     return (
         b'{"client-identifier":%%b,%b,"phonon-uuid":%%b,"source":%b,"offset":%%d,'
-        b'"timestamp":"%%b"},"origin":%%b}'
+        b'"timestamp":"%%b.%%03dZ"},"origin":%%b}'
     ) % (_escaped(shared), _escaped(place))
 
 
