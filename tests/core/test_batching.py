@@ -177,7 +177,7 @@ def test_a_flows_calls_can_be_withdrawn() -> None:
 
 
 def test_a_draft_that_was_closed_takes_nothing_more_even_as_the_last() -> None:
-    """Two calls of one identifier would be in one batch, and its answer could not tell them apart."""
+    """Two calls of one identifier would be in one batch, and its answer could not tell which."""
     batcher = Batcher(lambda _: Bounds(3, 25, 1.0))
     for identity in ("1", "2", "3"):
         batcher.add(call("A", identity), 0.0)
