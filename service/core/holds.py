@@ -59,18 +59,25 @@ class Holds:
         """All holds, oldest first."""
         return list(self._states.values())
 
-    def set(self, state: HoldState, now: float) -> bool:
-        """Begin a hold, or note that its canary failed; True if it is new."""
+    def set(self, state: HoldState, now: float, *, canary: bool = False) -> bool:
+        """Begin a hold, or note that its `canary` failed; True if it is new.
+
+        What was under way when it began, and fails later, is no canary: it changes only the words.
+        """
         scope = (state.scope, state.name)
         earlier = self._states.get(scope)
-        if earlier is not None and earlier.by and not state.by:
+        if earlier is None:
+            self._wait(state, now)
+            return True
+        if earlier.by and not state.by:
             return False
-        if earlier is not None:
-            state = msgspec.structs.replace(
-                state, since_ms=earlier.since_ms, probes=earlier.probes + 1
-            )
-        self._wait(state, now)
-        return earlier is None
+        probes = earlier.probes + canary
+        state = msgspec.structs.replace(state, since_ms=earlier.since_ms, probes=probes)
+        if canary or state.by:
+            self._wait(state, now)
+        else:
+            self._states[scope] = state
+        return False
 
     def _wait(self, state: HoldState, now: float) -> None:
         scope = (state.scope, state.name)
@@ -79,7 +86,7 @@ class Holds:
         self._probe_at[scope] = NEVER if state.by else now + min(PROBE_SECONDS_MAX, doubled)
 
     def canary_failed(self, flow_id: str, account: str, now: float) -> None:
-        """Something of a held flow was sent and tells nothing: probe more seldom."""
+        """A canary of a held flow was sent and tells nothing: probe more seldom."""
         for state in self._of(flow_id, account):
             if not state.by:
                 self._wait(msgspec.structs.replace(state, probes=state.probes + 1), now)
@@ -154,8 +161,9 @@ class Holds:
         at = self._probe_at[state.scope, state.name]
         return None if at == NEVER else at
 
-    def probing(self, flow_id: str, account: str, until: float) -> None:
-        """A canary is under way: no other before `until`."""
-        for state in self._of(flow_id, account):
-            if not state.by:
-                self._probe_at[state.scope, state.name] = until
+    def probing(self, flow_id: str, account: str, until: float) -> bool:
+        """Something of the flow is under way: if it is a canary (True), no other before `until`."""
+        probed = [state for state in self._of(flow_id, account) if not state.by]
+        for state in probed:
+            self._probe_at[state.scope, state.name] = until
+        return bool(probed)

@@ -121,6 +121,9 @@ class _Demo:
 
     async def _linger(self, twin: TwinPages, dispatcher: Dispatcher) -> None:
         """Leave everything running until a signal comes."""
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
         topics = self._stage.names.topics
         for line in (
             "",
@@ -133,8 +136,5 @@ class _Demo:
             "Ctrl-C stops all of it",
         ):
             click.echo(line, err=True)
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
         await stop.wait()
         click.echo("stopping", err=True)

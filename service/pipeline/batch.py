@@ -50,6 +50,8 @@ class Batch:
     """Records of a recovered batch that the log no longer holds."""
     accepted: int = 0
     """How many of its calls the provider has taken over."""
+    canary: bool = False
+    """Whether its attempt under way, or its last, began under a hold."""
     traced: bool = False
     """Whether a tracing observer was told of it."""
 

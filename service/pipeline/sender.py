@@ -198,7 +198,7 @@ class Sender:
         batch.sent = batch.tried = True
         timeout = self._state.settings.provider.timeout_seconds
         until = asyncio.get_running_loop().time() + timeout
-        self._state.holds.probing(batch.flow_id, batch.account, until)
+        batch.canary = self._state.holds.probing(batch.flow_id, batch.account, until)
         task = self._spawn(self._fly(batch, grant, turns))
         self._flights.add(task)
         task.add_done_callback(self._flights.discard)

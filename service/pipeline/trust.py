@@ -81,8 +81,9 @@ class Trust:
 
     def canary_failed(self, batch: Batch) -> None:
         """An attempt told nothing: if it was a canary, the next one waits for longer."""
-        now = asyncio.get_running_loop().time()
-        self._state.holds.canary_failed(batch.flow_id, batch.account, now)
+        if batch.canary:
+            now = asyncio.get_running_loop().time()
+            self._state.holds.canary_failed(batch.flow_id, batch.account, now)
 
     def hold(self, batch: Batch, hold: Hold, code: int | None) -> None:
         """Stop new sends of the batch's flow or account."""
@@ -91,16 +92,16 @@ class Trust:
         if scope == "flow" and not holds.flow(batch.flow_id) and holds.flows >= HELD_FLOWS_MAX:
             scope, text = "account", f"{HELD_FLOWS_MAX} flows are held; the last: {text}"
         name = batch.flow_id if scope == "flow" else batch.account
-        self.set(HoldState(scope, name, text, self._state.now_ms(), code))
+        self.set(HoldState(scope, name, text, self._state.now_ms(), code), canary=batch.canary)
 
-    def set(self, hold: HoldState) -> None:
-        """Begin a hold, or note that its canary failed."""
+    def set(self, hold: HoldState, *, canary: bool = False) -> None:
+        """Begin a hold, or note that its `canary` failed."""
         state = self._state
         if hold.scope == "account":
             if hold.name == EVERY_ACCOUNT:
                 state.proven.clear()
             state.proven.discard(hold.name)
-        if not state.holds.set(hold, asyncio.get_running_loop().time()):
+        if not state.holds.set(hold, asyncio.get_running_loop().time(), canary=canary):
             return
         self._tell(hold, active=True)
         state.outbox.wanted = True

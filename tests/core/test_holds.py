@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from service.core.holds import (
@@ -36,7 +37,7 @@ def test_canaries_go_at_growing_intervals() -> None:
     """A dead account must cost a few requests an hour, not thousands."""
     holds, now, waits = Holds((), 0.0), 0.0, []
     for _ in range(10):
-        holds.set(ACCOUNT, now)
+        holds.set(ACCOUNT, now, canary=True)
         waits.append(holds.probe_at("AbCd1234", "default") - now)
         now = holds.probe_at("AbCd1234", "default")
     assert waits[:3] == [PROBE_SECONDS, 2 * PROBE_SECONDS, 4 * PROBE_SECONDS]
@@ -54,6 +55,15 @@ def test_a_canary_without_a_clear_answer_is_followed_by_a_longer_wait() -> None:
     assert holds.states()[0].probes == 1
 
 
+def test_what_was_under_way_when_a_hold_began_is_no_canary() -> None:
+    """Each of thirty requests under way would double the wait for the first canary."""
+    holds = Holds((), 0.0)
+    holds.set(ACCOUNT, 0.0)
+    assert not holds.set(msgspec.structs.replace(ACCOUNT, reason="403"), 1.0)
+    assert holds.probe_at("AbCd1234", "default") == PROBE_SECONDS
+    assert [(state.reason, state.probes) for state in holds.states()] == [("403", 0)]
+
+
 def test_doubtful_and_fresh_canaries_take_turns() -> None:
     """A doubtful batch that never settles must not be the only canary of a flow that is well."""
     holds = Holds([FLOW], 0.0)
@@ -69,7 +79,8 @@ def test_one_canary_at_a_time() -> None:
     """Two canaries would double the doubt that a hold is there to bound."""
     holds = Holds((), 0.0)
     holds.set(ACCOUNT, 0.0)
-    holds.probing("AbCd1234", "default", 99.0)
+    assert holds.probing("AbCd1234", "default", 99.0)
+    assert not holds.probing("AbCd1234", "0badc0de", 99.0)
     assert holds.probe_at("Other123", "default") == 99.0
     assert holds.probe_at_of(ACCOUNT) == 99.0
 

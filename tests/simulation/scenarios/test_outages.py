@@ -75,3 +75,31 @@ def test_an_account_that_is_shut_keeps_its_backlog(fault: str) -> None:
     assert all(later >= 1.9 * earlier for earlier, later in pairwise(gaps))
     taken = [one for one in stage.seen(since=over + 5, until=over + 25) if one.accepted]
     assert sum(one.calls for one in taken) >= 0.9 * 20 * LIMIT_PER_SECOND
+
+
+def test_a_short_outage_costs_no_more_than_the_first_probes_wait() -> None:
+    """Requests under way when a hold begins are no canaries that failed.
+
+    Each would double the wait for the first: an outage of four seconds would cost a minute.
+    """
+    waited = 0.0
+
+    async def course(stage: Stage) -> None:
+        nonlocal waited
+        stage.publish(FLOWS[0])
+        await stage.all_ended(list(stage.flow_of))
+        stage.trouble(Rule(fault="http-503-before"), latency_ms_min=500, latency_ms_max=1500)
+        for flow_id in FLOWS:
+            stage.publish(flow_id)
+        await stage.until(lambda: stage.held("default"))
+        began, before = stage.loop.now, len(stage.requests_seen)
+        await asyncio.sleep(PROBE_SECONDS / 2)
+        assert len(stage.requests_seen) == before, "the rest was under way"
+        stage.trouble()
+        await stage.until(lambda: not stage.held("default"))
+        waited = stage.loop.now - began
+        await stage.all_ended(list(stage.flow_of))
+
+    stage = play(course)
+    assert stage.outcomes(stage.flow_of) == {"accepted": len(stage.flow_of)}
+    assert waited < PROBE_SECONDS + 1
