@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from operator import attrgetter
 
 import msgspec
 
@@ -68,6 +69,7 @@ class Aside(msgspec.Struct, frozen=True, gc=False):
     note: Note
 
 
+_source = attrgetter("topic", "partition", "offset")
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Note)
 
@@ -77,6 +79,18 @@ def place_of(record: Record) -> Place:
     if isinstance(record, Aside):
         return record.place
     return (record.topic, record.partition, record.offset)
+
+
+def any_aside(records: Sequence[Record]) -> bool:
+    """Whether any of the records was set aside before."""
+    return Aside in set(map(type, records))
+
+
+def places_of(records: Sequence[Record]) -> list[Place]:
+    """`place_of` each of them."""
+    if any_aside(records):
+        return [place_of(record) for record in records]
+    return list(map(_source, records))
 
 
 def note_of(record: Record) -> Note | None:

@@ -6,9 +6,13 @@ Knows nothing of how an event is decoded (intake.py) or how bytes are laid out (
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Protocol
 
 import msgspec
+
+# A loop over a batch's records costs four times as much in Python as in C.
+_value, _key, _headers = attrgetter("value"), attrgetter("key"), attrgetter("headers")
 
 Header = tuple[str, bytes]
 Place = tuple[str, int, int]
@@ -89,17 +93,19 @@ def expired(calls: Iterable[Call], wall: float, today: int) -> list[Call]:
     return [call for call in dated if call.expired(wall, today)]
 
 
-def bytes_of(records: Iterable[Record]) -> int:
+def with_headers(records: Iterable[Record]) -> bool:
+    """Whether any of the records has a header."""
+    return any(map(_headers, records))
+
+
+def bytes_of(records: Sequence[Record]) -> int:
     """What of the records' size is upstream's choice."""
-    return sum(
-        [
-            len(record.value or b"")
-            + len(record.key or b"")
-            + (_header_bytes(record.headers) if record.headers else 0)
+    size = sum(map(len, filter(None, map(_value, records))))
+    size += sum(map(len, filter(None, map(_key, records))))
+    if with_headers(records):
+        size += sum(
+            len(name) + len(content or b"")
             for record in records
-        ]
-    )
-
-
-def _header_bytes(headers: Sequence[Header]) -> int:
-    return sum(len(name) + len(value or b"") for name, value in headers)
+            for name, content in record.headers
+        )
+    return size

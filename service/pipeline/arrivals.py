@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from service.core.aside import note_of, place_of
-from service.core.calls import Record
+from service.core.aside import any_aside, note_of, places_of
+from service.core.calls import Call, Record, with_headers
 from service.core.intake import Intake
 from service.core.outcomes import Failure
 from service.errors import EventRefused, TopicsError
@@ -57,31 +57,31 @@ class Arrivals:
 
     async def admit(self, records: Sequence[Record]) -> None:
         """Make calls of events, or whole batches of those that were in one."""
-        if any(record.headers for record in records):
+        if with_headers(records):
             await self._replays.learn(records)
         state, accept = self._state, self._intake.accept
         state.hold_records(records)
+        if state.recovering:
+            records = self._not_recovered(records)
         calls = []
         for record in records:
-            if state.recovering:
-                place = place_of(record)
-                batch = state.recovering.pop(place, None)
-                if batch is not None:
-                    batch.found[place] = record
-                    self._rebuild(batch)
-                    continue
             try:
-                call = accept(record)
+                calls.append(accept(record))
             except EventRefused as refused:
                 state.refuse(record, refused)
-                continue
-            note = note_of(record)
-            if note is not None and (note.attempts or note.first_failed_ms is not None):
-                call = msgspec.structs.replace(
-                    call, attempts=note.attempts, first_failed_ms=note.first_failed_ms
-                )
-            calls.append(call)
-        self._gate.admit(calls)
+        self._gate.admit(map(_with_note, calls) if any_aside(records) else calls)
+
+    def _not_recovered(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Give recovered batches their records; returns the others."""
+        others = []
+        for place, record in zip(places_of(records), records, strict=True):
+            batch = self._state.recovering.pop(place, None)
+            if batch is None:
+                others.append(record)
+            else:
+                batch.found[place] = record
+                self._rebuild(batch)
+        return others
 
     def _rebuild(self, batch: Batch) -> None:
         """A recovered batch whose last record has just been read is made whole, or given up."""
@@ -144,6 +144,16 @@ class Arrivals:
             if wanted > ledger.cursor + SPARSE_OFFSETS:
                 ledger.pass_over(wanted)
                 reader.seek(tp, wanted)
+
+
+def _with_note(call: Call) -> Call:
+    """The call with what is known of its batches before it was set aside."""
+    note = note_of(call.record)
+    if note is None or (not note.attempts and note.first_failed_ms is None):
+        return call
+    return msgspec.structs.replace(
+        call, attempts=note.attempts, first_failed_ms=note.first_failed_ms
+    )
 
 
 def check_end(tp: TopicPartition, position: int, end: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from service.core import codec
-from service.core.aside import place_of
+from service.core.aside import places_of
 from service.core.batching import Cause, Draft
 from service.core.calls import Call, Record, expired
 from service.core.checkpoint import OpenBatch, Stage, pack_sources
@@ -110,7 +110,7 @@ class Sealer:
             body = self._body(flow_id, calls, recipe, mint_id(batch_id, 0))
             digest = codec.sha256(body)
         index_of = self._state.index_of()
-        sources = [place_of(call.record) for call in calls]
+        sources = places_of([call.record for call in calls])
         saved = OpenBatch(
             batch_id,
             flow_id,

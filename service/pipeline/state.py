@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 
-from service.core.aside import Aside, Why, note_of, place_of, set_aside
+from service.core.aside import Why, any_aside, note_of, place_of, places_of, set_aside
 from service.core.batching import Batcher
 from service.core.calls import Call, Record, bytes_of
 from service.core.cancels import Cancels
@@ -27,6 +28,8 @@ from service.pipeline.batch import Batch, Source
 from service.pipeline.outbox import Outbox, SetAside, Targets
 from service.ports import Clock, Observer, TopicPartition
 from service.settings import Settings
+
+_record, _timestamp = attrgetter("record"), attrgetter("timestamp")
 
 
 class LaneState:
@@ -124,11 +127,11 @@ class LaneState:
         """Count records that are kept in memory from now on."""
         self.held_events += len(records)
         self.held_bytes += bytes_of(records)
-        for record in records:
-            if isinstance(record, Aside):
-                aside = self.aside[record.place[:2]]
+        if any_aside(records):
+            for topic, partition, offset in places_of(records):
+                aside = self.aside[topic, partition]
                 aside.unread -= 1
-                aside.held.add(record.place[2])
+                aside.held.add(offset)
 
     def refuse(self, record: Record, refused: EventRefused) -> None:
         """One event cannot become a call: its dead letter is its outcome."""
@@ -163,7 +166,7 @@ class LaneState:
         writes += [set_aside(call, why, now_ms, look_ms) for call in calls]
         records = [call.record for call in calls]
         self.outbox.again(records)
-        self._finish([place_of(record) for record in records], records)
+        self._finish(places_of(records), records)
         self.aside[tp].add(records, look_ms)
         self._tell_parked(calls[0].flow_id, why, [note_of(record) is None for record in records])
 
@@ -211,7 +214,7 @@ class LaneState:
         for tp, some in self._targets.results_of(calls, acceptance, uuids, self.replays).items():
             writes.setdefault(tp, []).extend(some)
         batch.accepted += len(calls)
-        self._end(batch.flow_id, "accepted", [call.record for call in calls])
+        self._end(batch.flow_id, "accepted", list(map(_record, calls)))
         self.count_flood(batch.flow_id, batch.account, len(calls), 0)
 
     def failed(self, flow_id: str, calls: Iterable[Call], failure: Failure) -> None:
@@ -246,8 +249,8 @@ class LaneState:
     def _end(self, flow_id: str, outcome: str, records: Sequence[Record]) -> None:
         if not records:
             return
-        self._finish([place_of(record) for record in records], records)
-        oldest = min(record.timestamp for record in records)
+        self._finish(places_of(records), records)
+        oldest = min(map(_timestamp, records))
         latency = max(0.0, (self.now_ms() - oldest) / 1000)
         self.outbox.facts.append(CallsEnded(flow_id, outcome, len(records), latency))
 
