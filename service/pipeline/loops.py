@@ -128,7 +128,8 @@ class Loops:
         self._settler.look()
 
     def _after_turn(self) -> None:
-        for loop in (self.sender, self.reading, self.parking, self.overflow):
+        self.sender.turned()
+        for loop in (self.reading, self.parking, self.overflow):
             loop.bell.ring()
 
     # What a turn seals
@@ -136,20 +137,22 @@ class Loops:
     def _pick(self) -> Sequence[Batch]:
         state, permits, sealed = self._state, self._permits, list[Batch]()
         now = asyncio.get_running_loop().time()
-        while self.sender.room_to_seal(now, sealed):
+        unsent, calls = self.sender.unsent()
+        while self.sender.room_to_seal(now, unsent, calls):
             draft = state.batcher.take(now, permits.may_seal, permits.calls_max)
             if draft is None:
                 break
             batch = self._sealer.seal(draft)
             if batch is not None:
                 sealed.append(batch)
+                unsent, calls = unsent + 1, calls + len(batch.calls)
         return sealed
 
     def _next_pick_at(self) -> float | None:
         now = asyncio.get_running_loop().time()
         if now < self.sender.circuit_until:
             return self.sender.circuit_until
-        if not self.sender.room_to_seal(now, ()):
+        if not self.sender.room_to_seal(now, *self.sender.unsent()):
             return None
         ready_at, probe_at = self._state.batcher.next_ready_at(), self._state.holds.next_probe_at()
         # A canary that is due but has nothing to go with waits for the next event.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from service.core.checkpoint import Stage
 from service.pipeline.batch import Batch
@@ -35,8 +35,9 @@ class Permits:
         self._gate = gate
         self._of_flow: Counter[str] = Counter()
         self._of_account: Counter[str] = Counter()
-        self._concurrency = state.settings.provider.concurrency
-        self._flow_share = max(1, self._concurrency // 2)
+        self.concurrency = state.settings.provider.concurrency
+        """Requests that may be under way at once."""
+        self._flow_share = max(1, self.concurrency // 2)
 
     # What flies
 
@@ -193,15 +194,15 @@ class Permits:
             return self._of_account[batch.account] == 0
         if batch.flow_id in state.proving or holds.flow(batch.flow_id) is not None:
             return self._of_flow[batch.flow_id] == 0
-        return self.in_flight < self._concurrency and (
+        return self.in_flight < self.concurrency and (
             self._has_share(batch.flow_id) or not self._others_wait(batch.flow_id)
         )
 
-    def unsent(self, sealing: Sequence[Batch]) -> list[Batch]:
+    def unsent(self) -> list[Batch]:
         """Batches that take a slot soon, and have never had one."""
         now = asyncio.get_running_loop().time()
-        return [b for b in self.waiting if not b.sent and self.due(b) <= now] + list(sealing)
+        return [batch for batch in self.waiting if not batch.sent and self.due(batch) <= now]
 
     def slots_left(self) -> int:
         """Requests that could begin now."""
-        return self._concurrency - self.in_flight
+        return self.concurrency - self.in_flight

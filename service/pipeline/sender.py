@@ -8,7 +8,7 @@ the scheduler's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from service.core.facts import LimiterWaited
@@ -28,6 +28,10 @@ CLOCK_STEP_SECONDS = 0.01
 """A sleep may end early by the resolution of the loop's clock."""
 AHEAD_AT_THE_LIMIT = 2
 """Batches sealed before their grant is certain: one waits while the next one's turn commits."""
+AHEAD_GENERATIONS = 4
+"""So many times `concurrency` may be sealed beyond the free slots, of batches that end quickly."""
+AHEAD_CALLS_MAX = 5_000
+"""Calls of what is sealed beyond the free slots, at most: their results come in one turn."""
 
 
 class Sender:
@@ -72,6 +76,10 @@ class Sender:
         self._flights: set[asyncio.Task[None]] = set()
         self._draining = False
         self._calls_max = state.settings.batching.calls_max
+        self._landed = 0
+        """Flights that ended since the last turn."""
+        self._ahead = 0
+        """Flights that will probably end while the next turn commits: their slots are free then."""
 
     async def run(self, turns: Turns, send_after: float) -> None:
         """Send until cancelled; nothing before `send_after` (CLOCK_BOOTTIME)."""
@@ -123,25 +131,36 @@ class Sender:
         """Requests under way."""
         return self._permits.in_flight
 
-    def room_to_seal(self, now: float, sealing: Sequence[Batch]) -> bool:
-        """Whether one more batch may be sealed beside `sealing` (design.md, A call's way)."""
-        state, permits = self._state, self._permits
+    def turned(self) -> None:
+        """A turn is committed. What landed meanwhile is the guess of what will during the next."""
+        self._ahead = min(self._landed, AHEAD_GENERATIONS * self._permits.concurrency)
+        self._landed = 0
+        self.bell.ring()
+
+    def unsent(self) -> tuple[int, int]:
+        """Batches that take a slot soon and have never had one, and their calls."""
+        unsent = self._permits.unsent()
+        return len(unsent), sum(len(batch.calls) for batch in unsent)
+
+    def room_to_seal(self, now: float, unsent: int, calls: int) -> bool:
+        """Whether one more batch may be sealed beside so many that are unsent."""
+        state, slots = self._state, self._permits.slots_left()
         if self._draining or now < self.circuit_until:
             return False
         if len(state.open) >= OPEN_BATCHES_MAX or state.checkpoint_full(0.6):
             return False
-        unsent = permits.unsent(sealing)
-        if len(unsent) < AHEAD_AT_THE_LIMIT:
+        if unsent < AHEAD_AT_THE_LIMIT:
             return True
-        if len(unsent) >= permits.slots_left():
+        if unsent >= slots + (self._ahead if calls < AHEAD_CALLS_MAX else 0):
             return False
-        calls = sum(len(b.calls) for b in unsent) + self._calls_max
-        return self._window.has_room(calls, len(unsent) + 1, now)
+        return self._window.has_room(calls + self._calls_max, unsent + 1, now)
 
     def _due(self, batch: Batch) -> float:
         return max(self._permits.due(batch), self.circuit_until)
 
     def _next(self, turns: Turns) -> Batch | None:
+        if self._permits.slots_left() <= 0:
+            return None
         now = asyncio.get_running_loop().time()
         for batch in self._permits.waiting:
             if (
@@ -154,6 +173,8 @@ class Sender:
 
     def _next_in(self, turns: Turns) -> float | None:
         """Seconds until a batch that waits may go; None: not before the bell rings."""
+        if self._permits.slots_left() <= 0:
+            return None
         now = asyncio.get_running_loop().time()
         dues = [
             due
@@ -214,6 +235,7 @@ class Sender:
         finally:
             self._window.end(grant)
             self._permits.landed(batch)
+            self._landed += 1
             self.bell.ring()
         self._settle(batch, answer, loop.time() - started)
 
