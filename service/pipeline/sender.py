@@ -29,7 +29,7 @@ CLOCK_STEP_SECONDS = 0.01
 AHEAD_AT_THE_LIMIT = 2
 """Batches sealed before their grant is certain: one waits while the next one's turn commits."""
 AHEAD_GENERATIONS = 4
-"""So many times `concurrency` may be sealed beyond the free slots, of batches that end quickly."""
+"""So many times `concurrency` may be sealed beyond the free slots, at most."""
 AHEAD_CALLS_MAX = 5_000
 """Calls of what is sealed beyond the free slots, at most: their results come in one turn."""
 
