@@ -28,7 +28,6 @@ from service.adapters.kafka.topics import ensure_topics
 from service.adapters.logs import Logs
 from service.adapters.metrics import Metrics, ReplayStandings
 from service.adapters.provider import HttpProvider
-from service.adapters.redis import RedisWindow
 from service.adapters.web import (
     Samples,
     Standings,
@@ -49,6 +48,7 @@ from service.ports import Observer
 from service.settings import Settings
 
 if TYPE_CHECKING:
+    from service.adapters.redis import RedisWindow
     from service.adapters.tracing import Tracing
 
 CONNECT_SECONDS = 5.0
@@ -145,10 +145,12 @@ def _provider(settings: Settings) -> HttpProvider:
 
 
 def shared_window(settings: Settings) -> RedisWindow | None:
-    """The window of all lanes of the group, if they share one."""
+    """The window of all lanes of the group, if they share one; only then is Redis imported."""
     provider, kafka = settings.provider, settings.kafka
     if provider.limit_scope != "redis":
         return None
+    from service.adapters.redis import RedisWindow  # noqa: PLC0415
+
     assert provider.redis_url is not None, "the settings refuse limit_scope redis without it"
     key = f"{kafka.group_id}.{kafka.topics.checkpoints}.limit"
     return RedisWindow(provider.redis_url.get_secret_value(), key)

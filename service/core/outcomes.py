@@ -72,7 +72,7 @@ def results(
         "attempts": acceptance.attempts,
         "accepted-at": rfc3339(acceptance.accepted_ms),
     }
-    shared = json.dumps(common, separators=(",", ":"))[1:-1]
+    shared = _escaped(json.dumps(common, separators=(",", ":"))[1:-1])
     written: list[Written] = []
     topic, templates = "", dict[int, bytes]()
     for index, call in enumerate(calls):
@@ -97,13 +97,17 @@ def results(
     return written
 
 
-def _template(shared: str, record: Record) -> bytes:
+def _template(shared: bytes, record: Record) -> bytes:
     """A result with all that those of one batch and one partition share."""
-    place = f'{{"topic":{json.dumps(record.topic)},"partition":{record.partition}'
     return (
         b'{"client-identifier":%%b,%b,"phonon-uuid":%%b,"source":%b,"offset":%%d,'
         b'"timestamp":"%%b.%%03dZ"},"origin":%%b}'
-    ) % (_escaped(shared), _escaped(place))
+    ) % (shared, _place(record.topic, record.partition))
+
+
+@lru_cache(maxsize=1024)
+def _place(topic: str, partition: int) -> bytes:
+    return _escaped(f'{{"topic":{json.dumps(topic)},"partition":{partition}')
 
 
 def _escaped(text: str) -> bytes:

@@ -109,13 +109,7 @@ class KafkaReader:
                 raise RecordsGone("a position is outside its log") from error
             raise
         self._read_to |= {tp: records[-1].offset + 1 for tp, records in batches.items()}
-        return {
-            (tp.topic, tp.partition): [
-                KeptRecord(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
-                for r in records
-            ]
-            for tp, records in batches.items()
-        }
+        return {(tp.topic, tp.partition): _kept(records) for tp, records in batches.items()}
 
     def seek(self, partition: Partition, offset: int) -> None:
         """See `Reader.seek`."""
@@ -150,3 +144,20 @@ class KafkaReader:
     async def stop(self) -> None:
         """See `Reader.stop`."""
         await goodbye(self._consumer.stop())
+
+
+def _kept(records: Sequence[Record]) -> list[Record]:
+    """The records, those of one millisecond with one object for it."""
+    same = dict[int, int]().setdefault
+    return [
+        KeptRecord(
+            r.topic,
+            r.partition,
+            r.offset,
+            same(r.timestamp, r.timestamp),
+            r.key,
+            r.value,
+            r.headers,
+        )
+        for r in records
+    ]
