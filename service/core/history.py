@@ -60,3 +60,5 @@ class Request:
     """Ordinal of the earliest day (+05:30) of a start-time in the body, filled ones included."""
     own_security_id: bool = False
     """Whether the flow has a security-id of its own."""
+    previous_security_id: bool = False
+    """Whether the body holds one that is no longer the flow's: see decision 020."""

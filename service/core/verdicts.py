@@ -88,6 +88,9 @@ QUEUED = 202
 INVALID = "invalid security"
 """In the message of a 202 that is a refusal, in some case."""
 
+INVALID_SECURITY_ID = "INVALID_SECURITY_ID"
+"""The table's name of that refusal."""
+
 _SUCCESSES = (Kind.ACCEPTED, Kind.PARTIAL)
 _TAKEN = Fate("accepted")
 _UNKNOWN = Fate("unconfirmed", message="the answer does not tell this call's fate")
@@ -202,7 +205,8 @@ class _Case:
             backs_off = self.rule.remedy is Remedy.BACK_OFF
             at_end = Hold("flow", said["message"]) if backs_off else None
             return RetrySame(**said, attempt=attempt, counts=counts, hold=hold, hold_at_end=at_end)
-        remedy = Remedy.RESEAL if self._went_by(self.rule) else self.rule.remedy
+        passing = self._went_by(self.rule) or self._outdated
+        remedy = Remedy.RESEAL if passing else self.rule.remedy
         assert remedy is not None, "every refusal of the table has a remedy"
         return Refused(**said, attempt=attempt, remedy=remedy, settled=doubt, hold=hold)
 
@@ -233,14 +237,19 @@ class _Case:
         first = self.request.first_start_day
         return rule.dated and first is not None and first < day_of(self.request.answered_at)
 
+    @property
+    def _outdated(self) -> bool:
+        """Whether a secret is refused that no new body holds: it says nothing of the account."""
+        return self.rule.name == INVALID_SECURITY_ID and self.request.previous_security_id
+
     def _hold(self) -> Hold | None:
         rule = self.rule
-        if rule.remedy is not Remedy.HOLD or self._went_by(rule):
+        if rule.remedy is not Remedy.HOLD or self._went_by(rule) or self._outdated:
             return None
         text = HOLD_TEXTS[rule.name]
         if self.profile == "bulk":
             text = HOLD_TEXTS_BULK.get(rule.name, text)
-        own = rule.name == "INVALID_SECURITY_ID" and self.request.own_security_id
+        own = rule.name == INVALID_SECURITY_ID and self.request.own_security_id
         scope: Literal["flow", "account"] = "flow" if own or rule.scope is Scope.FLOW else "account"
         return Hold(scope, _line(self._title(), self.words, text))
 
@@ -255,7 +264,7 @@ class _Case:
         return {
             "code": None if self.body is None else self.body.code,
             "message": _line(self._title(), self.words, what),
-            "scope": self.rule.scope,
+            "scope": None if self._outdated else self.rule.scope,
             "pause": self.pause,
         }
 

@@ -50,6 +50,8 @@ class Batch:
     """Records of a recovered batch that the log no longer holds."""
     accepted: int = 0
     """How many of its calls the provider has taken over."""
+    previous_security_id: bool = False
+    """Whether its bytes hold a security-id that is no longer its flow's."""
     canary: bool = False
     """Whether its attempt under way, or its last, began under a hold."""
     traced: bool = False

@@ -47,6 +47,7 @@ def verdict_on(
         wall,
         min(days, default=None),
         flows.flow(batch.flow_id).own_security_id,
+        batch.previous_security_id,
     )
     return judge(provider.profile, history, request, answer)
 

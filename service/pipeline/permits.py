@@ -131,6 +131,9 @@ class Permits:
             if self._state.holds.flow(batch.flow_id) is not None:
                 # It waits for its flow, which says nothing of the others.
                 continue
+            if batch.previous_security_id and batch.tried:
+                # What it hears may be of that security-id alone.
+                continue
             if not batch.sent:
                 return False
             tried += batch.tried

@@ -153,6 +153,7 @@ class Sealer:
         body = self._body(saved.flow_id, batch.calls, recipe, mint_id(saved.id, mint))
         self._state.bodies.discard(saved.sha256)
         batch.body = body
+        batch.previous_security_id = False
         batch.sent = False
         batch.saved = msgspec.structs.replace(
             saved,
@@ -268,10 +269,11 @@ class Sealer:
         except EventRefused:
             return False
         elements = fragments(calls, saved.recipe)
-        for security_id in self._flows.security_ids(saved.flow_id):
+        for place, security_id in enumerate(self._flows.security_ids(saved.flow_id)):
             body = codec.body(saved.recipe, saved.flow_id, security_id, elements, tail)
             if codec.sha256(body) == saved.sha256:
                 batch.calls, batch.body = calls, body
+                batch.previous_security_id = place > 0
                 batch.found = {}
                 tell_opened(self._state, batch)
                 return True

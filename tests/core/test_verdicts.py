@@ -18,6 +18,7 @@ from service.core.verdicts import (
     NotSent,
     Profile,
     Refused,
+    Remedy,
     Response,
     RetrySame,
     Scope,
@@ -280,6 +281,21 @@ def test_a_flow_with_its_own_security_id_is_held_alone() -> None:
     assert told(judge("bulk", FIRST, asked, invalid)) == "new mint hold the flow"
     other = Response(200, body(212))
     assert told(judge("bulk", FIRST, asked, other)) == "new mint hold the account"
+
+
+def test_a_refused_previous_security_id_holds_nothing() -> None:
+    """One old batch in doubt would hold the whole account, whose security-id is good, for a day."""
+    invalid = Response(200, body(202, "Invalid Security Id"))
+    for own in (False, True):
+        asked = replace(ASKED, own_security_id=own, previous_security_id=True)
+        fresh = judge("bulk", FIRST, asked, invalid)
+        assert isinstance(fresh, Refused)
+        assert (fresh.remedy, fresh.hold, fresh.scope) == (Remedy.RESEAL, None, None)
+        again = judge("bulk", TIMED_OUT, asked, invalid)
+        assert isinstance(again, RetrySame)
+        assert (again.counts, again.hold, again.hold_at_end, again.scope) == (True, *[None] * 3)
+    other = replace(ASKED, previous_security_id=True)
+    assert told(judge("bulk", FIRST, other, Response(200, body(212)))) == HOLD_ACCOUNT[0]
 
 
 def test_attempts_remember_code_and_day() -> None:
