@@ -269,8 +269,8 @@ OPERATORS = (
     Mutation(
         "a parked call forgets that it was refused",
         "pipeline/arrivals.py",
-        "(note.attempts or note.first_failed_ms is not None):\n",
-        "note.attempts < 0:\n",
+        "(not note.attempts and note.first_failed_ms is None):\n",
+        "note.attempts >= 0:\n",
     ),
 )
 
