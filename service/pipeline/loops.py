@@ -137,7 +137,7 @@ class Loops:
     def _pick(self) -> Sequence[Batch]:
         state, permits, sealed = self._state, self._permits, list[Batch]()
         now = asyncio.get_running_loop().time()
-        unsent, calls = self.sender.unsent()
+        unsent, calls = permits.unsent()
         while self.sender.room_to_seal(now, unsent, calls):
             draft = state.batcher.take(now, permits.may_seal, permits.calls_max)
             if draft is None:
@@ -152,7 +152,7 @@ class Loops:
         now = asyncio.get_running_loop().time()
         if now < self.sender.circuit_until:
             return self.sender.circuit_until
-        if not self.sender.room_to_seal(now, *self.sender.unsent()):
+        if not self.sender.room_to_seal(now, *self._permits.unsent()):
             return None
         ready_at, probe_at = self._state.batcher.next_ready_at(), self._state.holds.next_probe_at()
         # A canary that is due but has nothing to go with waits for the next event.

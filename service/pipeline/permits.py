@@ -201,10 +201,11 @@ class Permits:
             self._has_share(batch.flow_id) or not self._others_wait(batch.flow_id)
         )
 
-    def unsent(self) -> list[Batch]:
-        """Batches that take a slot soon, and have never had one."""
+    def unsent(self) -> tuple[int, int]:
+        """How many batches take a slot soon and have never had one, and their calls."""
         now = asyncio.get_running_loop().time()
-        return [batch for batch in self.waiting if not batch.sent and self.due(batch) <= now]
+        unsent = [batch for batch in self.waiting if not batch.sent and self.due(batch) <= now]
+        return len(unsent), sum(len(batch.calls) for batch in unsent)
 
     def slots_left(self) -> int:
         """Requests that could begin now."""

@@ -31,7 +31,8 @@ AHEAD_AT_THE_LIMIT = 2
 AHEAD_GENERATIONS = 4
 """So many times `concurrency` may be sealed beyond the free slots, at most."""
 AHEAD_CALLS_MAX = 5_000
-"""Calls of what is sealed beyond the free slots, at most: their results come in one turn."""
+"""While so many calls are sealed and unsent, none are beyond the free slots: one turn has their
+results."""
 
 
 class Sender:
@@ -137,13 +138,8 @@ class Sender:
         self._landed = 0
         self.bell.ring()
 
-    def unsent(self) -> tuple[int, int]:
-        """Batches that take a slot soon and have never had one, and their calls."""
-        unsent = self._permits.unsent()
-        return len(unsent), sum(len(batch.calls) for batch in unsent)
-
     def room_to_seal(self, now: float, unsent: int, calls: int) -> bool:
-        """Whether one more batch may be sealed beside so many that are unsent."""
+        """Whether one more batch may be sealed beside `unsent` others of so many calls."""
         state, slots = self._state, self._permits.slots_left()
         if self._draining or now < self.circuit_until:
             return False
