@@ -196,7 +196,8 @@ Nothing was accepted, and nothing of the account would be. The account is **held
 sent, the backlog stays in Kafka, and no call is dead-lettered because of it, however long it
 lasts (a date or `expires-at` that goes by still counts, and a batch in doubt still ends
 `unconfirmed` when the provider's memory may be over). Canaries are sent as for a flow; any answer
-that speaks only of a call, a batch or a flow ends the hold as well.
+that speaks only of a call, a batch or a flow ends the hold as well. The 202 holds nothing where the
+batch still has one of `previous_security_ids`, for no new one has: see decision 020.
 """,
     Meaning.DOUBT: """\
 Something of it may have been accepted. The same bytes go out again after a growing wait, at most
