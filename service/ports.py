@@ -6,7 +6,7 @@ one for the simulator, both held to the same laws (tests/contracts).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,7 +28,8 @@ Write = tuple[bytes | None, bytes | None, list[Header]]
 class Outgoing:
     """What one transaction carries, checkpoint last."""
 
-    writes: Mapping[TopicPartition, Sequence[Write]]
+    writes: Mapping[TopicPartition, Iterable[Write]]
+    """Iterated once in each try."""
     offsets: Mapping[TopicPartition, int]
     """For lag tools only; nobody here reads them back."""
     lane: int

@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
+from service.adapters.kafka import lean
 from service.adapters.kafka.connection import answered, goodbye
-from service.core.calls import Header, Record
+from service.core.calls import Record
 from service.errors import BrokerUnavailable, RecordsGone
 from service.ports import TopicPartition as Partition
 
@@ -35,26 +35,11 @@ SPARSE_METADATA_MS_MAX = 60_000
 """The same where none is ever added; a partition that moves is noticed by its error."""
 
 
-class KeptRecord(msgspec.Struct, frozen=True, gc=False):
-    """`Record` without what nobody here needs.
-
-    A full window holds many of them, and the garbage collector need not walk them: they refer to
-    nothing that could refer back.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[Header]
-
-
 class KafkaReader:
     """`Reader` on aiokafka."""
 
     def __init__(self, options: dict[str, Any], *, sparse: bool = False) -> None:
+        lean.install()
         self._consumer = AIOKafkaConsumer(
             **options,
             group_id=None,
@@ -109,7 +94,7 @@ class KafkaReader:
                 raise RecordsGone("a position is outside its log") from error
             raise
         self._read_to |= {tp: records[-1].offset + 1 for tp, records in batches.items()}
-        return {(tp.topic, tp.partition): _kept(records) for tp, records in batches.items()}
+        return {(tp.topic, tp.partition): records for tp, records in batches.items()}
 
     def seek(self, partition: Partition, offset: int) -> None:
         """See `Reader.seek`."""
@@ -144,20 +129,3 @@ class KafkaReader:
     async def stop(self) -> None:
         """See `Reader.stop`."""
         await goodbye(self._consumer.stop())
-
-
-def _kept(records: Sequence[Record]) -> list[Record]:
-    """The records, those of one millisecond with one object for it."""
-    same = dict[int, int]().setdefault
-    return [
-        KeptRecord(
-            r.topic,
-            r.partition,
-            r.offset,
-            same(r.timestamp, r.timestamp),
-            r.key,
-            r.value,
-            r.headers,
-        )
-        for r in records
-    ]

@@ -1,0 +1,92 @@
+"""What aiokafka does for every single record, read or written, with less around it.
+
+Knows nothing of who reads or writes. aiokafka has no seam in these two places, so this leans on its
+inner classes: docs/decisions/021, and tests/contracts/test_lean.py, which fails if they change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import msgspec
+from aiokafka import TopicPartition
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from service.core.calls import Header
+from service.ports import Write
+
+NO_COMPRESSION = 0
+
+
+class KeptRecord(msgspec.Struct, frozen=True, gc=False):
+    """`Record` without what nobody here needs.
+
+    A full window holds many of them, and the garbage collector need not walk them: they refer to
+    nothing that could refer back.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+
+
+class LeanRecords(PartitionRecords):  # type: ignore[misc]  # no types
+    """Records of one fetch, as `KeptRecord`; neighbours of one millisecond share its object."""
+
+    _timestamp = -1
+
+    def _consumer_record(self, tp: TopicPartition, record: Any) -> KeptRecord:
+        timestamp = record.timestamp
+        if timestamp == self._timestamp:
+            timestamp = self._timestamp
+        else:
+            self._timestamp = timestamp
+        headers = record.headers
+        return KeptRecord(
+            tp.topic,
+            tp.partition,
+            record.offset,
+            timestamp,
+            record.key,
+            record.value,
+            tuple(headers) if headers else (),
+        )
+
+
+def install() -> None:
+    """Have every consumer of this process make its records so."""
+    fetcher.PartitionRecords = LeanRecords
+
+
+class LeanBatch(BatchBuilder):  # type: ignore[misc]  # likewise
+    """A transactional batch to be filled at once and sent with `send_batch`."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(bytes_max, NO_COMPRESSION, is_transactional=True)
+
+    def fill(self, first: Write, others: Iterator[Write], now_ms: int) -> Write | None:
+        """Take in the first record and others until it is full; returns the one that did not fit.
+
+        Args:
+            first: it fits, whatever its size.
+            others: what is left of it goes into the next batch.
+            now_ms: milliseconds since the epoch, for all of them.
+        """
+        append, number, left = self._builder.append, 0, None
+        for write in chain((first,), others):
+            key, value, headers = write
+            if append(number, now_ms, key, value, headers) is None:
+                left = write
+                break
+            number += 1
+        self._relative_offset = number
+        self.close()
+        return left
