@@ -15,7 +15,7 @@ from service.core.codec import CODEC_VERSION, Recipe
 from service.core.history import History, Request
 from service.core.intake import Intake, IntakeRules, PlainRecord
 from service.core.offsets import Ledger
-from service.core.outcomes import Acceptance, results
+from service.core.outcomes import Acceptance, Results, template_of
 from service.core.rate import WindowGuard
 from service.core.verdicts import Response, judge
 
@@ -97,7 +97,7 @@ class CoreStages:
     def outcome(self) -> None:
         """The results of a batch."""
         acceptance = Acceptance("b" * 16, FLOW, "r-1", 202, "response", 1, int(NOW * 1000))
-        results(acceptance, self._calls, None)
+        list(Results(template_of(acceptance), self._calls, None))
 
     def checkpoint(self) -> None:
         """Encode the state of a lane with its open batches, twenty times."""
@@ -112,7 +112,7 @@ class CoreStages:
             guard.end(guard.grant(CALLS), NOW + number)
 
     def _checkpoint(self) -> checkpoints.Checkpoint:
-        sources = pack_sources([(1, offset) for offset in self._offsets])
+        sources = pack_sources([1] * CALLS, self._offsets)
         batches = [
             OpenBatch(
                 f"{number:016x}",

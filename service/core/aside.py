@@ -7,7 +7,8 @@ and what has happened to it. Nobody but the dispatcher writes these topics, so i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from operator import attrgetter
 
@@ -17,6 +18,8 @@ from service.core.calls import Call, Header, Place, Record
 from service.errors import CheckpointUnreadable
 
 ASIDE_HEADER = "dispatch.aside"
+Partition = tuple[str, int]
+"""(topic, partition)"""
 NOTE_BYTES_MAX = 1024
 """Of the header, a topic's longest name included."""
 
@@ -70,6 +73,7 @@ class Aside(msgspec.Struct, frozen=True, gc=False):
 
 
 _source = attrgetter("topic", "partition", "offset")
+_partition, _offset = attrgetter("topic", "partition"), attrgetter("offset")
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Note)
 
@@ -93,6 +97,24 @@ def places_of(records: Sequence[Record]) -> list[Place]:
     return list(map(_source, records))
 
 
+def columns_of(records: Sequence[Record]) -> tuple[Sequence[Partition], Sequence[int]]:
+    """Where each lies now, as two columns: topic and partition, and offset."""
+    if any_aside(records):
+        places = places_of(records)
+        return [place[:2] for place in places], [place[2] for place in places]
+    return list(map(_partition, records)), list(map(_offset, records))
+
+
+def by_partition(
+    partitions: Iterable[Partition], offsets: Iterable[int]
+) -> Mapping[Partition, list[int]]:
+    """The offsets of two such columns, in order, by topic and partition."""
+    found: dict[Partition, list[int]] = defaultdict(list)
+    for partition, offset in zip(partitions, offsets, strict=True):
+        found[partition].append(offset)
+    return found
+
+
 def note_of(record: Record) -> Note | None:
     """What is known of an event that was set aside before; None of any other."""
     return record.note if isinstance(record, Aside) else None
@@ -113,8 +135,8 @@ def set_aside(
         since_ms=now_ms,
         look_ms=look_ms,
         held_ms=held_ms(record, now_ms),
-        attempts=call.attempts,
-        first_failed_ms=call.first_failed_ms,
+        attempts=call.extra.attempts,
+        first_failed_ms=call.extra.first_failed_ms,
     )
     return record.key, record.value, [*record.headers, (ASIDE_HEADER, _encode(note))]
 

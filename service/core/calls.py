@@ -58,22 +58,12 @@ class Record(Protocol):
         ...
 
 
-class Call(msgspec.Struct, frozen=True, gc=False):
-    """One valid event, ready to be put into a batch of its flow."""
+class Extra(msgspec.Struct, frozen=True, gc=False):
+    """What few calls have."""
 
-    record: Record
-    flow_id: str
-    identifier: bytes
-    """The client-identifier as the exact JSON that goes out in the body and comes back."""
-    identity: bytes
-    """Its string form, as JSON: no two calls of a batch may share it."""
-    fragment: bytes
-    """The exact JSON object that is one element of `calls` (provider-api.md, Request body)."""
-    fill_at: int
-    """Where in `fragment` the 25 bytes of a start-time to be filled at sealing begin, or -1."""
-    start_day: int | None
+    start_day: int | None = None
     """The proleptic ordinal of start-time's day at +05:30; None where the event has none."""
-    expires_at: float | None
+    expires_at: float | None = None
     """Seconds since the epoch after which the call must no longer be sent."""
     attempts: int = 0
     """How often it was in a body that was refused, in batches that are no more: the next body that
@@ -87,10 +77,31 @@ class Call(msgspec.Struct, frozen=True, gc=False):
         return self.start_day is not None and self.start_day < today
 
 
+PLAIN = Extra()
+"""One object for all calls that have nothing of it, so that a look at a batch is quick."""
+
+
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """One valid event, ready to be put into a batch of its flow."""
+
+    record: Record
+    flow_id: str
+    identifier: bytes
+    """The client-identifier as the exact JSON that goes out in the body and comes back."""
+    identity: bytes
+    """Its string form, as JSON: no two calls of a batch may share it."""
+    fragment: bytes
+    """The exact JSON object that is one element of `calls` (provider-api.md, Request body)."""
+    fill_at: int
+    """Where in `fragment` the 25 bytes of a start-time to be filled at sealing begin, or -1."""
+    size: int
+    """What `bytes_of` its record is."""
+    extra: Extra = PLAIN
+
+
 def expired(calls: Iterable[Call], wall: float, today: int) -> list[Call]:
-    """Those of them that are; most calls have no date at all."""
-    dated = [call for call in calls if call.expires_at is not None or call.start_day is not None]
-    return [call for call in dated if call.expired(wall, today)]
+    """Those that must not be sent at `wall` (seconds), on day `today` (+05:30)."""
+    return [c for c in calls if c.extra is not PLAIN and c.extra.expired(wall, today)]
 
 
 def with_headers(records: Iterable[Record]) -> bool:

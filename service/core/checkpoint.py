@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from itertools import chain
+from operator import sub
 from sys import byteorder
 
 import msgspec
@@ -19,6 +21,7 @@ from service.core.codec import Recipe
 from service.core.holds import HoldState
 from service.core.learned import Learned
 from service.core.offsets import PartitionState
+from service.core.packing import pack
 from service.core.verdicts import Attempt
 from service.errors import CheckpointUnreadable
 
@@ -139,15 +142,19 @@ def decode(value: bytes | None) -> Checkpoint:
         raise CheckpointUnreadable(f"a checkpoint is damaged: {error}") from error
 
 
-def pack_sources(sources: Sequence[Source]) -> bytes:
-    """Positions in order, as differences to the one before: runs shrink to almost nothing."""
-    partitions = array("i", [partition for partition, _ in sources])
-    offsets = [offset for _, offset in sources]
-    deltas = array("q", [b - a for a, b in zip([0, *offsets], offsets, strict=False)])
+def pack_sources(partitions: Iterable[int], offsets: Sequence[int]) -> bytes:
+    """Positions in order, as differences to the one before: runs shrink to almost nothing.
+
+    Args:
+        partitions: of each position, its index in the checkpoint's list.
+        offsets: of each position.
+    """
+    indices = array("i", partitions)
+    deltas = array("q", map(sub, offsets, chain((0,), offsets)))
     if byteorder == "big":
-        partitions.byteswap()
+        indices.byteswap()
         deltas.byteswap()
-    return zlib.compress(partitions.tobytes() + deltas.tobytes(), 1)
+    return pack(indices.tobytes() + deltas.tobytes())
 
 
 def unpack_sources(packed: bytes, calls: int) -> list[Source]:

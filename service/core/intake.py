@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
-from service.core.calls import Call, Header, Record
+from service.core.calls import PLAIN, Call, Extra, Header, Record, bytes_of
 from service.core.codec import (
     PLACEHOLDER,
     Recipe,
@@ -105,8 +105,10 @@ class Intake:
         value, key = record.value, record.key
         if value is None or len(value) > self._rules.value_bytes_max:
             self._refuse_value(value)
+        size = len(value) if key is None else len(value) + len(key)
         if record.headers or (key is not None and len(key) > self._rules.meta_bytes_max):
             self._check_meta(record)
+            size = bytes_of([record])
         try:
             event = decode_event(value)
         except (ValueError, RecursionError) as error:
@@ -117,7 +119,7 @@ class Intake:
             identifier, identity = identifier_of(bytes(event.client_identifier))
         except ValueError as error:
             _refuse("client-identifier", error)
-        start, start_day = flow.start, None
+        start, start_day, extra = flow.start, None, PLAIN
         if event.start_time is not UNSET:
             try:
                 start, start_day = start_of(event, recipe)
@@ -133,16 +135,10 @@ class Intake:
                 f"this call alone has {len(fragment)} bytes of a request, more than the "
                 f"{flow.fragment_bytes_max} that fit: shorten its keys, numbers or identifier",
             )
-        return Call(
-            record,
-            flow.id,
-            identifier,
-            identity,
-            fragment,
-            start_at if start is PLACEHOLDER else -1,
-            start_day,
-            None if event.expires_at is UNSET else _expires_at(event.expires_at, recipe),
-        )
+        if start_day is not None or event.expires_at is not UNSET:
+            extra = Extra(start_day, _expires_at(event.expires_at, recipe))
+        fill_at = start_at if start is PLACEHOLDER else -1
+        return Call(record, flow.id, identifier, identity, fragment, fill_at, size, extra)
 
     def accept_value(self, value: bytes, key: bytes | None = None, topic: str = "") -> Call:
         """The call that an event would become if it were published to `topic`.
@@ -247,7 +243,9 @@ def _refuse_repeat(keys: Sequence[Key]) -> NoReturn:
     raise AssertionError("called only where a name repeats")
 
 
-def _expires_at(text: str, recipe: Recipe) -> float:
+def _expires_at(text: str | UnsetType, recipe: Recipe) -> float | None:
+    if text is UNSET:
+        return None
     try:
         return epoch_seconds(text, recipe.time_zone)
     except ValueError as error:

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from service.core.packing import pack
+
 CHUNK_BITS = 13
 CHUNK = 1 << CHUNK_BITS
 """Offsets that share a map; a map without an open offset is dropped."""
@@ -89,7 +91,7 @@ class Ledger:
         maps = []
         for number, each in self._maps.items():
             if each.packed is None:
-                each.packed = zlib.compress(each.marks, 1)
+                each.packed = pack(each.marks)
             maps.append((number, each.packed))
         return PartitionState(
             self.topic, self.partition, self.began, self.position, self._end, maps, self.lost

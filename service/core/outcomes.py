@@ -1,17 +1,18 @@
 """The bytes of results and dead letters, exactly as the contract has them.
 
-Knows nothing of topics' partitions or transactions. A whole batch is encoded in one pass: what its
-results share is rendered once.
+Knows nothing of topics' partitions or transactions. What the results of a batch share is rendered
+once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import repeat
 
 from service.core.calls import Call, Header, Place, Record
 from service.core.origin import origin_of, without
@@ -24,14 +25,22 @@ MESSAGE_CHARACTERS_MAX = 500
 Written = tuple[bytes | None, bytes | None, list[Header]]
 
 
+_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@lru_cache(maxsize=1024)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 @lru_cache(maxsize=4096)
-def _second(second: int) -> bytes:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+def _rfc3339(milliseconds: int) -> bytes:
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z".encode()
 
 
 def rfc3339(milliseconds: int) -> str:
     """A time since the epoch as RFC 3339 in UTC, with milliseconds."""
-    return f"{_second(milliseconds // 1000).decode()}.{milliseconds % 1000:03d}Z"
+    return _rfc3339(milliseconds).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +57,54 @@ class Acceptance:
     accepted_ms: int
 
 
-def results(
-    acceptance: Acceptance,
-    calls: Sequence[Call],
-    uuids: Sequence[str | None] | None,
-    replays: Collection[str] = (),
-) -> list[Written]:
-    """One record a call, in the calls' order.
+class Results:
+    """Results of calls that were accepted together: one record a call, in the calls' order.
 
-    Args:
-        acceptance: what they share.
-        calls: of one batch.
-        uuids: of the calls, in their order; None where the provider gives none.
-        replays: the ids of replays whose events' origin is believed.
+    They are rendered each time they are iterated. A turn writes thousands, and what is made while
+    it is written need neither be held nor fetched from memory again.
     """
+
+    __slots__ = ("_calls", "_replays", "_template", "_uuids")
+
+    def __init__(
+        self,
+        template: bytes,
+        calls: Sequence[Call],
+        uuids: Sequence[str | None] | None,
+        replays: Collection[str] = (),
+    ) -> None:
+        """Nothing is rendered yet.
+
+        Args:
+            template: what they share, by `template_of`.
+            calls: of one batch.
+            uuids: of the calls, in their order; None where the provider gives none.
+            replays: the ids of replays whose events' origin is believed.
+        """
+        self._template = template
+        self._calls = calls
+        self._uuids = uuids
+        self._replays = replays
+
+    def __iter__(self) -> Iterator[Written]:
+        template, replays = self._template, self._replays
+        for call, uuid in zip(self._calls, self._uuids or repeat(None)):  # noqa: B905 - endless
+            record = call.record
+            headers = record.headers
+            value = template % (
+                call.identifier,
+                b"null" if uuid is None else _json(uuid).encode(),
+                _place(record.topic, record.partition),
+                record.offset,
+                _rfc3339(record.timestamp),
+                _origin(record, replays) if headers else b"null",
+            )
+            kept = [header for header in headers if header[0] == "traceparent"] if headers else []
+            yield record.key, value, kept
+
+
+def template_of(acceptance: Acceptance) -> bytes:
+    """The bytes that the results of one batch share, and places for what is each one's own."""
     common = {
         "flow-id": acceptance.flow_id,
         "status": "accepted",
@@ -72,46 +115,15 @@ def results(
         "attempts": acceptance.attempts,
         "accepted-at": rfc3339(acceptance.accepted_ms),
     }
-    shared = _escaped(json.dumps(common, separators=(",", ":"))[1:-1])
-    written: list[Written] = []
-    topic, templates = "", dict[int, bytes]()
-    for index, call in enumerate(calls):
-        record = call.record
-        if record.topic != topic:
-            topic, templates = record.topic, {}
-        template = templates.get(record.partition)
-        if template is None:
-            template = templates[record.partition] = _template(shared, record)
-        second, millisecond = divmod(record.timestamp, 1000)
-        uuid = uuids[index] if uuids else None
-        value = template % (
-            call.identifier,
-            b"null" if uuid is None else json.dumps(uuid).encode(),
-            record.offset,
-            _second(second),
-            millisecond,
-            _origin(record, replays) if record.headers else b"null",
-        )
-        headers = [h for h in record.headers if h[0] == "traceparent"] if record.headers else []
-        written.append((record.key, value, headers))
-    return written
-
-
-def _template(shared: bytes, record: Record) -> bytes:
-    """A result with all that those of one batch and one partition share."""
     return (
-        b'{"client-identifier":%%b,%b,"phonon-uuid":%%b,"source":%b,"offset":%%d,'
-        b'"timestamp":"%%b.%%03dZ"},"origin":%%b}'
-    ) % (shared, _place(record.topic, record.partition))
+        b'{"client-identifier":%%b,%b,"phonon-uuid":%%b,"source":{%%b,"offset":%%d,'
+        b'"timestamp":"%%b"},"origin":%%b}'
+    ) % _json(common)[1:-1].replace("%", "%%").encode()
 
 
 @lru_cache(maxsize=1024)
 def _place(topic: str, partition: int) -> bytes:
-    return _escaped(f'{{"topic":{json.dumps(topic)},"partition":{partition}')
-
-
-def _escaped(text: str) -> bytes:
-    return text.replace("%", "%%").encode()
+    return f'"topic":{_json(topic)},"partition":{partition}'.encode()
 
 
 def _origin(record: Record, replays: Collection[str]) -> bytes:
@@ -125,7 +137,7 @@ def _origin(record: Record, replays: Collection[str]) -> bytes:
         "timestamp": None if origin.timestamp is None else rfc3339(origin.timestamp),
         "replay-id": origin.replay_id,
     }
-    return json.dumps(told, separators=(",", ":")).encode()
+    return _json(told).encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,11 +74,11 @@ class Chooser:
         except EventRefused as error:
             return LeftOut.OVERSIZE if error.reason == "oversize" else LeftOut.INVALID
         dropped = list[str]()
-        if call.start_day is not None and call.start_day < day_of(wall):
+        if call.extra.start_day is not None and call.extra.start_day < day_of(wall):
             if not self.rules.start_time_now:
                 return LeftOut.EXPIRED_DATE
             dropped.append(START_TIME)
-        if call.expires_at is not None and call.expires_at < wall:
+        if call.extra.expires_at is not None and call.extra.expires_at < wall:
             if not self.rules.drop_expires_at:
                 return LeftOut.EXPIRED
             dropped.append(EXPIRES_AT)

@@ -60,7 +60,7 @@ class Arrivals:
         if with_headers(records):
             await self._replays.learn(records)
         state, accept = self._state, self._intake.accept
-        state.hold_records(records)
+        state.took(records)
         if state.recovering:
             records = self._not_recovered(records)
         calls = []
@@ -69,6 +69,7 @@ class Arrivals:
                 calls.append(accept(record))
             except EventRefused as refused:
                 state.refuse(record, refused)
+        state.memory.hold(calls)
         self._gate.admit(map(_with_note, calls) if any_aside(records) else calls)
 
     def _not_recovered(self, records: Sequence[Record]) -> Sequence[Record]:
@@ -80,6 +81,7 @@ class Arrivals:
                 others.append(record)
             else:
                 batch.found[place] = record
+                self._state.memory.hold_found(record)
                 self._rebuild(batch)
         return others
 
@@ -151,9 +153,10 @@ def _with_note(call: Call) -> Call:
     note = note_of(call.record)
     if note is None or (not note.attempts and note.first_failed_ms is None):
         return call
-    return msgspec.structs.replace(
-        call, attempts=note.attempts, first_failed_ms=note.first_failed_ms
+    extra = msgspec.structs.replace(
+        call.extra, attempts=note.attempts, first_failed_ms=note.first_failed_ms
     )
+    return msgspec.structs.replace(call, extra=extra)
 
 
 def check_end(tp: TopicPartition, position: int, end: int) -> None:

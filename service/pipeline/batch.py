@@ -7,7 +7,7 @@ the rest can be rebuilt from it and the source records.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -32,8 +32,9 @@ class Batch:
     """One open batch. `body` is empty until a recovered one is rebuilt."""
 
     saved: OpenBatch
-    sources: Sequence[Source]
     account: str
+    offsets: Mapping[tuple[str, int], Sequence[int]]
+    """Where its records lie, by topic and partition."""
     calls: Sequence[Call] = ()
     body: bytes = b""
     due: float = 0.0
@@ -44,6 +45,8 @@ class Batch:
     """Whether this owner has sent any mint of it."""
     durable_turn: int = 0
     """The turn that must be committed before the next send."""
+    sources: Sequence[Source] = ()
+    """Of a recovered batch, in its body's order."""
     found: dict[Source, Record] = field(default_factory=dict)
     """Records of a recovered batch, as far as they have been read again."""
     missing: set[Source] = field(default_factory=set)

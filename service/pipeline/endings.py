@@ -43,8 +43,8 @@ def cancelled(cancel: Cancel, now_ms: int, call: Call) -> Failure:
         f"cancelled by an operator before it was sent (command {cancel.id}){why}",
         now_ms,
         flow_id=cancel.flow_id,
-        attempts=call.attempts,
-        first_failed_ms=call.first_failed_ms,
+        attempts=call.extra.attempts,
+        first_failed_ms=call.extra.first_failed_ms,
     )
 
 
@@ -56,6 +56,6 @@ def exhausted(hold: HoldState, now_ms: int, call: Call) -> Failure:
         now_ms,
         hold.code,
         flow_id=call.flow_id,
-        attempts=call.attempts,
-        first_failed_ms=call.first_failed_ms,
+        attempts=call.extra.attempts,
+        first_failed_ms=call.extra.first_failed_ms,
     )

@@ -160,6 +160,7 @@ class Gate:
 
 
 def _with_history(call: Call, batch: Batch) -> Call:
-    return msgspec.structs.replace(
-        call, attempts=batch.attempts_made, first_failed_ms=batch.saved.first_failed_ms
+    extra = msgspec.structs.replace(
+        call.extra, attempts=batch.attempts_made, first_failed_ms=batch.saved.first_failed_ms
     )
+    return msgspec.structs.replace(call, extra=extra)

@@ -5,6 +5,7 @@ Knows nothing of what follows from it (settling.py).
 
 from __future__ import annotations
 
+from service.core.calls import PLAIN
 from service.core.facts import RequestEnded
 from service.core.times import day_of
 from service.core.verdicts import (
@@ -39,7 +40,8 @@ def verdict_on(
         shifted=saved.recipe.shift_time is not None,
         checksum_confirms=provider.checksum_confirms,
     )
-    days = [call.start_day for call in batch.calls if call.start_day is not None]
+    extras = [call.extra for call in batch.calls if call.extra is not PLAIN]
+    days = [extra.start_day for extra in extras if extra.start_day is not None]
     days += [day for day in (batch.fill_day, batch.shift_day) if day is not None]
     request = Request(
         [call.identifier for call in batch.calls],

@@ -6,12 +6,14 @@ Knows nothing of how any of it changes (state.py).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
+from service.core.aside import Why
 from service.core.calls import Call, Place, Record, bytes_of
-from service.core.facts import Fact
-from service.core.outcomes import Acceptance, Failure, dead_letter, results
+from service.core.facts import CallsParked, Fact
+from service.core.outcomes import Acceptance, Failure, Results, dead_letter, template_of
 from service.ports import TopicPartition, Write
 
 OUTBOX_BYTES_MAX = 8 * 1024 * 1024
@@ -25,6 +27,9 @@ class Outbox:
     """What the next turn will write, and what will be told once it is durable."""
 
     writes: dict[TopicPartition, list[Write]] = field(default_factory=dict)
+    results: dict[TopicPartition, list[Results]] = field(default_factory=dict)
+    done: dict[TopicPartition, list[int]] = field(default_factory=dict)
+    """Offsets of those results' events, to be finished all at once when a turn takes them."""
     facts: list[Fact] = field(default_factory=list)
     wanted: bool = False
     """A turn is wanted although nothing is to be written: state changed, or the lease runs out."""
@@ -43,8 +48,43 @@ class Outbox:
         self.bytes += bytes_of(records)
         self.records += len(records)
 
+    def accepted(
+        self,
+        results: Mapping[TopicPartition, Results],
+        offsets: Mapping[TopicPartition, Sequence[int]],
+    ) -> None:
+        """Add results, and where their events lie."""
+        for tp, some in results.items():
+            self.results.setdefault(tp, []).append(some)
+        for tp, done in offsets.items():
+            self.done.setdefault(tp, []).extend(done)
+
+    def tell_parked(self, flow_id: str, why: Why, fresh: Sequence[bool]) -> None:
+        """Tell of calls set aside; `fresh` is whether each was not before.
+
+        A round parks call by call: one fact for all of them is enough.
+        """
+        count, again = sum(fresh), len(fresh) - sum(fresh)
+        before = self.facts[-1] if self.facts else None
+        if isinstance(before, CallsParked) and (before.flow_id, before.why) == (flow_id, why):
+            self.facts.pop()
+            count, again = count + before.count, again + before.again
+        self.facts.append(CallsParked(flow_id, why, count, again))
+
     def __bool__(self) -> bool:
-        return self.wanted or bool(self.writes)
+        return self.wanted or bool(self.writes) or bool(self.results)
+
+    def all(self) -> Mapping[TopicPartition, Iterable[Write]]:
+        """Everything, as one transaction takes it; results are rendered on each iteration."""
+        return self.writes | {tp: _Chain(parts) for tp, parts in self.results.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    parts: Sequence[Results]
+
+    def __iter__(self) -> Iterator[Write]:
+        return chain.from_iterable(self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +105,20 @@ class Targets:
         acceptance: Acceptance,
         uuids: Sequence[str | None] | None,
         replays: Collection[str],
-    ) -> dict[TopicPartition, list[Write]]:
+    ) -> dict[TopicPartition, Results]:
         """The results of calls that were accepted together."""
-        found: dict[int, list[Write]] = defaultdict(list)
-        written = results(acceptance, calls, uuids, replays)
-        for call, write in zip(calls, written, strict=True):
-            # The source's partition is a function of the event's key, so one key stays together.
-            found[call.record.partition % self.results_partitions].append(write)
-        return {(self.results, partition): writes for partition, writes in found.items()}
+        partitions, template = self.results_partitions, template_of(acceptance)
+        # The source's partition is a function of the event's key, so one key stays together.
+        parts: dict[int, list[Call]] = defaultdict(list)
+        for call in calls:
+            parts[call.record.partition % partitions].append(call)
+        uuids_of: dict[int, list[str | None]] = defaultdict(list)
+        for call, uuid in zip(calls, uuids or (), strict=uuids is not None):
+            uuids_of[call.record.partition % partitions].append(uuid)
+        return {
+            (self.results, partition): Results(template, some, uuids_of.get(partition), replays)
+            for partition, some in parts.items()
+        }
 
     def dead_letter(
         self, source: Place, record: Record | None, failure: Failure, replays: Collection[str]

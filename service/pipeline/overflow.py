@@ -149,7 +149,7 @@ class Overflow:
         bytes_max = self._events.window_bytes_max
         return (
             len(self._shelf.counts.held) < self._window_of(WINDOW_SHARE)
-            and state.held_bytes < bytes_max + bytes_max // WINDOW_SHARE
+            and state.memory.bytes < bytes_max + bytes_max // WINDOW_SHARE
             and not state.checkpoint_full(0.8)
             and not state.outbox.full
         )
@@ -165,9 +165,9 @@ class Overflow:
     def _events_of(self, size: int) -> int:
         """How many events of the present size make so many bytes."""
         state = self._state
-        if not state.held_bytes:
+        if not state.memory.bytes:
             return self._events.window_events_max
-        return max(1, size * state.held_events // state.held_bytes)
+        return max(1, size * state.memory.events // state.memory.bytes)
 
     def _someone_waits(self) -> bool:
         """Whether a flow with something unread has room."""

@@ -130,7 +130,7 @@ class Parking:
     def _room(self) -> int:
         state, events = self._state, self._state.settings.events
         if (
-            state.held_bytes >= events.window_bytes_max
+            state.memory.bytes >= events.window_bytes_max
             or state.checkpoint_full(0.8)
             or state.outbox.full
         ):

@@ -117,7 +117,7 @@ class Reading:
             return (), 0
         if self._is_full() and not self._make_room():
             return (), 0
-        room = max(1, events.window_events_max - state.held_events)
+        room = max(1, events.window_events_max - state.memory.events)
         offsets_max = SPREAD_PER_WINDOW * events.window_events_max // max(1, len(ledgers))
         maps_max = max(MAPS_MIN, offsets_max // CHUNK)
         # What a predecessor had read already is read again, however far it had come.
@@ -130,8 +130,8 @@ class Reading:
     def _is_full(self) -> bool:
         state, events = self._state, self._state.settings.events
         return (
-            state.held_events >= events.window_events_max
-            or state.held_bytes >= events.window_bytes_max
+            state.memory.events >= events.window_events_max
+            or state.memory.bytes >= events.window_bytes_max
         )
 
     async def _look_at_ends(self) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from service.core import codec
-from service.core.aside import places_of
+from service.core.aside import by_partition, columns_of
 from service.core.batching import Cause, Draft
-from service.core.calls import Call, Record, expired
+from service.core.calls import PLAIN, Call, Extra, Record, bytes_of, expired
 from service.core.checkpoint import OpenBatch, Stage, pack_sources
 from service.core.codec import Recipe
 from service.core.facts import BatchSealed
@@ -55,14 +55,14 @@ class Sealer:
         late = expired(calls, wall, today)
         if late:
             self._state.failed(draft.flow_id, late, expiry(self._state.now_ms(), draft.flow_id))
-            calls = [call for call in calls if not call.expired(wall, today)]
+            calls = [call for call in calls if not call.extra.expired(wall, today)]
         if self._flows.hours(draft.flow_id) is not None:
             calls = self._gate.park_closed(calls)
         if not calls:
             return None
         recipe = self._filled_now(self._flows.recipe(draft.flow_id), calls)
-        again = [call for call in calls if call.attempts or call.record.headers]
-        failed = [call.first_failed_ms for call in calls if call.first_failed_ms is not None]
+        again = [call for call in calls if call.extra is not PLAIN or call.record.headers]
+        failed = [ms for call in again if (ms := call.extra.first_failed_ms) is not None]
         return self._make(
             draft.flow_id,
             calls,
@@ -74,13 +74,13 @@ class Sealer:
 
     def _sent_before(self, call: Call) -> int:
         """How often the call was in a body, in this life or an earlier one; -1 if it never was."""
-        if call.attempts:
-            return call.attempts
+        if call.extra.attempts:
+            return call.extra.attempts
         return 0 if self._state.is_replayed(call) else -1
 
     def _filled_now(self, recipe: Recipe, calls: Sequence[Call]) -> Recipe:
         """The recipe with the time of sealing, if a call needs one."""
-        if all(call.fill_at < 0 for call in calls):
+        if not recipe.fills_start_time or all(call.fill_at < 0 for call in calls):
             return recipe
         return msgspec.structs.replace(recipe, fill_time=start_time_at(self._clock.wall()))
 
@@ -109,13 +109,13 @@ class Sealer:
             recipe = self._shifted_if_needed(flow_id, calls[0], recipe)
             body = self._body(flow_id, calls, recipe, mint_id(batch_id, 0))
             digest = codec.sha256(body)
-        index_of = self._state.index_of()
-        sources = places_of([call.record for call in calls])
+        partitions, offsets = columns_of([call.record for call in calls])
+        indices = map(self._state.index_of().__getitem__, partitions)
         saved = OpenBatch(
             batch_id,
             flow_id,
             len(calls),
-            pack_sources([(index_of[s[0], s[1]], s[2]) for s in sources]),
+            pack_sources(indices, offsets),
             0,
             tailed,
             digest,
@@ -125,7 +125,8 @@ class Sealer:
             search=search,
             stage=stage,
         )
-        batch = Batch(saved, sources, self._flows.account(flow_id), calls, body)
+        account, lie_at = self._flows.account(flow_id), by_partition(partitions, offsets)
+        batch = Batch(saved, account, lie_at, calls, body)
         self._state.open_batch(batch)
         tell_opened(self._state, batch)
         self._state.outbox.facts.append(
@@ -220,7 +221,8 @@ class Sealer:
         today, now_ms = day_of(wall), state.now_ms()
 
         def expires(call: Call) -> Failure | None:
-            return expiry(now_ms, batch.flow_id) if call.expired(wall, today) else None
+            late = call.extra.expired(wall, today)
+            return expiry(now_ms, batch.flow_id) if late else None
 
         state.close_batch(batch)
         rest = []
@@ -289,7 +291,7 @@ class Sealer:
             rebuilt.identifier,
             rebuilt.identity,
             rebuilt.fragment,
-            fill_at=rebuilt.fill_at,
-            start_day=rebuilt.start_day,
-            expires_at=rebuilt.expires_at,
+            rebuilt.fill_at,
+            bytes_of([record]),
+            Extra(rebuilt.start_day, rebuilt.expires_at),
         )

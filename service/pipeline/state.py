@@ -6,16 +6,23 @@ its outcome, the ledger and the window always change together.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
-from service.core.aside import Why, any_aside, note_of, place_of, places_of, set_aside
+from service.core.aside import (
+    Why,
+    any_aside,
+    by_partition,
+    columns_of,
+    note_of,
+    places_of,
+    set_aside,
+)
 from service.core.batching import Batcher
-from service.core.calls import Call, Record, bytes_of
+from service.core.calls import Call, Record
 from service.core.cancels import Cancels
 from service.core.codec import readable_flow_id
-from service.core.facts import CallsEnded, CallsParked, EventRefusedFact, EventsLost
+from service.core.facts import CallsEnded, EventRefusedFact, EventsLost
 from service.core.flood import Flood, Tripped
 from service.core.holds import Holds
 from service.core.learned import LearnedBounds
@@ -25,6 +32,7 @@ from service.core.outcomes import Acceptance, Failure
 from service.core.rate import WindowGuard
 from service.errors import EventRefused
 from service.pipeline.batch import Batch, Source
+from service.pipeline.memory import Memory
 from service.pipeline.outbox import Outbox, SetAside, Targets
 from service.ports import Clock, Observer, TopicPartition
 from service.settings import Settings
@@ -99,8 +107,7 @@ class LaneState:
         self.ends: dict[TopicPartition, int] = {}
         """The offset after the last committed record, as of the last fetch."""
         self.checkpoint_bytes = 0
-        self.held_events = 0
-        self.held_bytes = 0
+        self.memory = Memory()
         self._targets = targets
         self._clock = clock
 
@@ -123,10 +130,8 @@ class LaneState:
         self.ledgers[tp] = Ledger(*tp, offset)
         self.outbox.wanted = True
 
-    def hold_records(self, records: Sequence[Record]) -> None:
-        """Count records that are kept in memory from now on."""
-        self.held_events += len(records)
-        self.held_bytes += bytes_of(records)
+    def took(self, records: Sequence[Record]) -> None:
+        """Note which of the records set aside are in memory from now on."""
         if any_aside(records):
             for topic, partition, offset in places_of(records):
                 aside = self.aside[topic, partition]
@@ -139,7 +144,7 @@ class LaneState:
         failure = Failure(refused.reason, str(refused), self.now_ms(), flow_id=flow_id)
         source = (record.topic, record.partition, record.offset)
         self._bury(source, record, failure)
-        self._finish([place_of(record)], [record])
+        self._finish(by_partition(*columns_of([record])))
         fact = EventRefusedFact(source, refused.reason, refused.field, str(refused))
         self.outbox.facts.append(fact)
 
@@ -166,18 +171,10 @@ class LaneState:
         writes += [set_aside(call, why, now_ms, look_ms) for call in calls]
         records = [call.record for call in calls]
         self.outbox.again(records)
-        self._finish(places_of(records), records)
+        self._finish(by_partition(*columns_of(records)))
+        self.memory.let_go(calls)
         self.aside[tp].add(records, look_ms)
-        self._tell_parked(calls[0].flow_id, why, [note_of(record) is None for record in records])
-
-    def _tell_parked(self, flow_id: str, why: Why, fresh: Sequence[bool]) -> None:
-        facts, count, again = self.outbox.facts, sum(fresh), len(fresh) - sum(fresh)
-        before = facts[-1] if facts else None
-        if isinstance(before, CallsParked) and (before.flow_id, before.why) == (flow_id, why):
-            # A round parks call by call: one fact is enough.
-            facts.pop()
-            count, again = count + before.count, again + before.again
-        facts.append(CallsParked(flow_id, why, count, again))
+        self.outbox.tell_parked(calls[0].flow_id, why, [note_of(each) is None for each in records])
 
     def finish_lost(self, tp: TopicPartition, offset: int) -> None:
         """A record that was read before, and had no outcome, is gone from its log."""
@@ -210,19 +207,25 @@ class LaneState:
         uuids: Sequence[str | None] | None,
     ) -> None:
         """The provider took these calls of a batch over."""
-        writes = self.outbox.writes
-        for tp, some in self._targets.results_of(calls, acceptance, uuids, self.replays).items():
-            writes.setdefault(tp, []).extend(some)
+        records = list(map(_record, calls))
+        whole = calls is batch.calls
+        self.outbox.accepted(
+            self._targets.results_of(calls, acceptance, uuids, self.replays),
+            batch.offsets if whole else by_partition(*columns_of(records)),
+        )
         batch.accepted += len(calls)
-        self._end(batch.flow_id, "accepted", list(map(_record, calls)))
+        self.memory.let_go(calls)
+        self._tell_ended(batch.flow_id, "accepted", records)
         self.count_flood(batch.flow_id, batch.account, len(calls), 0)
 
-    def failed(self, flow_id: str, calls: Iterable[Call], failure: Failure) -> None:
+    def failed(self, flow_id: str, calls: Sequence[Call], failure: Failure) -> None:
         """These calls end as dead letters."""
-        records = [call.record for call in calls]
+        records = list(map(_record, calls))
         for record in records:
             self._bury((record.topic, record.partition, record.offset), record, failure)
-        self._end(flow_id, failure.reason, records)
+        self._finish(by_partition(*columns_of(records)))
+        self.memory.let_go(calls)
+        self._tell_ended(flow_id, failure.reason, records)
 
     def count_flood(self, flow_id: str, account: str, total: int, bad: int) -> None:
         """So many calls of a flow were judged, so many of them rejected or unconfirmed."""
@@ -243,13 +246,13 @@ class LaneState:
             record = found.get(place)
             source = (record.topic, record.partition, record.offset) if record else place
             self._bury(source, record, failure)
-        self._finish(batch.sources, list(found.values()))
+        self._finish(batch.offsets)
+        self.memory.let_go_found(list(found.values()))
         self.outbox.facts.append(CallsEnded(batch.flow_id, failure.reason, len(batch.sources), 0.0))
 
-    def _end(self, flow_id: str, outcome: str, records: Sequence[Record]) -> None:
+    def _tell_ended(self, flow_id: str, outcome: str, records: Sequence[Record]) -> None:
         if not records:
             return
-        self._finish(places_of(records), records)
         oldest = min(map(_timestamp, records))
         latency = max(0.0, (self.now_ms() - oldest) / 1000)
         self.outbox.facts.append(CallsEnded(flow_id, outcome, len(records), latency))
@@ -259,18 +262,13 @@ class LaneState:
         self.outbox.again([record] if record else [])
         self.outbox.writes.setdefault(tp, []).append(write)
 
-    def _finish(self, sources: Iterable[Source], records: Sequence[Record]) -> None:
-        offsets: dict[TopicPartition, list[int]] = defaultdict(list)
-        for topic, partition, offset in sources:
-            offsets[topic, partition].append(offset)
+    def _finish(self, offsets: Mapping[TopicPartition, Sequence[int]]) -> None:
         for tp, done in offsets.items():
             self.ledgers[tp].finish(done)
         for tp, aside in self.aside.items():
             if tp in offsets:
                 aside.waiting -= len(offsets[tp])
                 aside.held.difference_update(offsets[tp])
-        self.held_events -= len(records)
-        self.held_bytes -= bytes_of(records)
 
     def checkpoint_full(self, share: float) -> bool:
         """Whether the last checkpoint used more than this share of what its record may have."""
@@ -280,6 +278,7 @@ class LaneState:
 
     def take_outbox(self) -> Outbox:
         """All that is to be written now; what comes later is for the next turn."""
+        self._finish(self.outbox.done)
         taken, self.outbox = self.outbox, Outbox()
         return taken
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from service.core import checkpoint as checkpoints
+from service.core.aside import by_partition
 from service.core.cancels import Cancels
 from service.core.checkpoint import Checkpoint, OpenBatch, Stage, unpack_sources
 from service.core.learned import LearnedBounds
@@ -190,16 +191,15 @@ def _adopt(
     """Open batches become batches to be rebuilt; each may have been sent once more."""
     partitions = [(p.topic, p.partition) for p in predecessor.partitions]
     for saved in predecessor.batches:
-        sources = [
-            (*partitions[index], offset)
-            for index, offset in unpack_sources(saved.sources, saved.calls)
-        ]
+        positions = unpack_sources(saved.sources, saved.calls)
+        sources = [(*partitions[index], offset) for index, offset in positions]
         attempts = heard.merged(saved.id, saved.mint, saved.attempts)
         saved = msgspec.structs.replace(saved, attempts=attempts)  # noqa: PLW2901 - the same batch
         batch = Batch(
             _attempted(saved, stamp_ms, today, released=predecessor.released),
-            sources,
             flows.account(saved.flow_id),
+            by_partition([place[:2] for place in sources], [place[2] for place in sources]),
+            sources=sources,
             sent=saved.stage is not Stage.REFUSED,
         )
         state.open_batch(batch)

@@ -17,14 +17,14 @@ from service.core.aside import (
     read_back,
     set_aside,
 )
-from service.core.calls import Call, Record
+from service.core.calls import Call, Extra, Record
 from service.core.intake import PlainRecord
 from service.errors import CheckpointUnreadable
 
 
 def call_of(record: Record) -> Call:
     """A call of that event."""
-    return Call(record, "AbCd1234", b"1", b"1", b"{}", -1, None, None)
+    return Call(record, "AbCd1234", b"1", b"1", b"{}", -1, 0)
 
 
 def moved(call: Call, why: Why, now_ms: int, place: tuple[str, int, int]) -> Record:
@@ -76,7 +76,7 @@ def test_only_time_under_a_hold_counts() -> None:
 def test_a_call_that_was_refused_takes_its_history_along() -> None:
     """Its next body must not repeat the bytes that were refused."""
     record: Record = PlainRecord(b"{}", topic="calls.requests", partition=0, offset=0)
-    call = msgspec.structs.replace(call_of(record), attempts=3, first_failed_ms=77)
+    call = msgspec.structs.replace(call_of(record), extra=Extra(attempts=3, first_failed_ms=77))
     note = note_of(moved(call, Why.HOLD, 100, ("calls.parked", 0, 0)))
     assert note is not None
     assert (note.attempts, note.first_failed_ms) == (3, 77)
@@ -85,7 +85,9 @@ def test_a_call_that_was_refused_takes_its_history_along() -> None:
 def test_the_note_is_bounded() -> None:
     """A parked record must fit wherever its event did."""
     record = PlainRecord(b"{}", topic="t" * 249, timestamp=2**42)
-    call = msgspec.structs.replace(call_of(record), attempts=10**6, first_failed_ms=2**42)
+    call = msgspec.structs.replace(
+        call_of(record), extra=Extra(attempts=10**6, first_failed_ms=2**42)
+    )
     [(_, content)] = set_aside(call, Why.HOURS, 2**42, 2**42)[2]
     assert len(ASIDE_HEADER) + len(content) <= NOTE_BYTES_MAX
 

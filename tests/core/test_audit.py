@@ -176,7 +176,7 @@ def test_checkpoints_tell_what_is_open_and_what_is_gone() -> None:
     requests.lose(10, 12)
     parked.read([0, 1])
     parked.finish([0])
-    sources = pack_sources([(1, 1), (0, 4)])
+    sources = pack_sources([1, 0], [1, 4])
     batch = OpenBatch("b", "AbCd1234", 2, sources, 0, tailed=False, sha256=b"", recipe=RECIPE)
     work = OpenWork([checkpoint(0, requests, parked, batches=[batch])])
     assert work.in_batches == {(TOPIC, 0, 4), (PARKED_TOPIC, 0, 1)}

@@ -18,7 +18,7 @@ class Stub:
 
 def call(flow_id: str, identity: str, size: int = 10) -> Call:
     """A call whose fragment has `size` bytes."""
-    return Call(Stub(), flow_id, b"1", identity.encode(), b"x" * size, -1, None, None)
+    return Call(Stub(), flow_id, b"1", identity.encode(), b"x" * size, -1, 0)
 
 
 def everything(_: str) -> bool:

@@ -48,7 +48,8 @@ sources = st.lists(
 @given(sources)
 def test_positions_come_back_in_order(positions: list[tuple[int, int]]) -> None:
     """A batch whose calls changed places would have other bytes, and end unconfirmed."""
-    assert unpack_sources(pack_sources(positions), len(positions)) == positions
+    partitions, offsets = zip(*positions, strict=True)
+    assert unpack_sources(pack_sources(partitions, offsets), len(positions)) == positions
 
 
 @given(st.binary(max_size=60), st.integers(0, 5))
@@ -68,7 +69,7 @@ def a_checkpoint() -> Checkpoint:
         "00ff00ff00ff00ff",
         "AbCd1234",
         2,
-        pack_sources([(0, 12), (0, 15)]),
+        pack_sources([0, 0], [12, 15]),
         1,
         tailed=True,
         sha256=b"\1" * 32,

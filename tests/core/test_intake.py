@@ -94,10 +94,10 @@ def test_an_ordinary_event_becomes_exactly_this_call() -> None:
             '"keys":[{"name":"$flow.key.Name","value":"Ash\u0101"}]}'
         ).encode()
     )
-    assert (call.fill_at, call.expires_at) == (-1, 10.5)
-    assert call.start_day is not None
-    assert not call.expired(10.5, call.start_day)
-    assert call.expired(10.6, call.start_day)
+    assert (call.fill_at, call.extra.expires_at) == (-1, 10.5)
+    assert call.extra.start_day is not None
+    assert not call.extra.expired(10.5, call.extra.start_day)
+    assert call.extra.expired(10.6, call.extra.start_day)
 
 
 def test_what_is_optional_may_be_left_out() -> None:
@@ -106,7 +106,7 @@ def test_what_is_optional_may_be_left_out() -> None:
     assert call.fragment == (
         b'{"client-identifier":"c-1","contact-numbers":["919876543210"],"keys":[]}'
     )
-    assert (call.fill_at, call.start_day, call.expires_at) == (-1, None, None)
+    assert (call.fill_at, call.extra.start_day, call.extra.expires_at) == (-1, None, None)
 
 
 def test_the_dialer_gets_a_place_for_the_time_of_sealing() -> None:
@@ -114,7 +114,7 @@ def test_the_dialer_gets_a_place_for_the_time_of_sealing() -> None:
     call = intake(fills_start_time=True).accept_value(event())
     assert call.fragment[: call.fill_at].endswith(b'"start-time":"')
     assert call.fragment[call.fill_at + 25 :].startswith(b'"')
-    assert call.start_day is None
+    assert call.extra.start_day is None
     given = intake(fills_start_time=True).accept_value(event(start_time="2030-01-31T09:30:00"))
     assert given.fill_at == -1
 

@@ -137,8 +137,8 @@ def test_what_was_accepted_is_made_into_the_same_bytes_again(
         call.identity,
         fragment,
         call.fill_at,
-        call.start_day,
-        call.expires_at,
+        call.extra.start_day,
+        call.extra.expires_at,
     )
 
 

@@ -17,7 +17,7 @@ from service.core.outcome_schemas import (
     dead_letter_headers_schema,
     result_json_schema,
 )
-from service.core.outcomes import Acceptance, Failure, dead_letter, results
+from service.core.outcomes import Acceptance, Failure, Results, dead_letter, template_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def validator(schema: Schema) -> jsonschema.Draft202012Validator:
 
 def call(identifier: bytes) -> Call:
     """A call of a flow with this client-identifier."""
-    return Call(Event(), "AbCd1234", identifier, b"x", b"{}", -1, None, None)
+    return Call(Event(), "AbCd1234", identifier, b"x", b"{}", -1, 0)
 
 
 @pytest.mark.parametrize("identifier", [b'"order-1"', b"17", b"1.0", b"true", b'{"a":[1]}', b"[0]"])
@@ -49,7 +49,7 @@ def call(identifier: bytes) -> Call:
 def test_results_are_as_published(identifier: bytes, uuids: list[str | None] | None) -> None:
     """Readers that validate must not refuse a true result."""
     acceptance = Acceptance("0-1-2", "AbCd1234", None, 202, "response", 1, 1_767_605_401_250)
-    ((_, value, _),) = results(acceptance, [call(identifier)], uuids)
+    ((_, value, _),) = Results(template_of(acceptance), [call(identifier)], uuids)
     assert value is not None
     validator(result_json_schema()).validate(json.loads(value))
 

@@ -12,7 +12,7 @@ import pytest
 
 from service.core.calls import Call, Header
 from service.core.outcome_schemas import result_json_schema
-from service.core.outcomes import Acceptance, Failure, dead_letter, results, rfc3339
+from service.core.outcomes import Acceptance, Failure, Results, dead_letter, rfc3339, template_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ ACCEPTANCE = Acceptance(
 
 def call(identifier: bytes = b'"c1"') -> Call:
     """An accepted call."""
-    return Call(Event(), "AbCd1234", identifier, b"c1", b"{}", -1, None, None)
+    return Call(Event(), "AbCd1234", identifier, b"c1", b"{}", -1, 0)
 
 
 def headers_of(headers: list[Header]) -> dict[str, str]:
@@ -51,7 +51,7 @@ def headers_of(headers: list[Header]) -> dict[str, str]:
 
 def test_a_result_has_every_field_and_only_the_trace_of_the_headers() -> None:
     """Upstream joins by these names; a missing one breaks somebody's report."""
-    [(key, value, headers)] = results(ACCEPTANCE, [call(b'{"a":"%d"}')], ["u-1"])
+    [(key, value, headers)] = Results(template_of(ACCEPTANCE), [call(b'{"a":"%d"}')], ["u-1"])
     assert key == b"customer"
     assert headers == [("traceparent", b"00-aa-bb-01")]
     assert value is not None
@@ -88,8 +88,8 @@ def test_a_replays_five_headers_are_enough_for_an_origin() -> None:
         ("dispatch.replay-count", b"1"),
     ]
     replayed = dataclasses.replace(Event(), headers=tuple(headers))
-    again = Call(replayed, "AbCd1234", b'"c1"', b"c1", b"{}", -1, None, None)
-    [(_, value, _)] = results(ACCEPTANCE, [again], ["u-1"], {"night-1"})
+    again = Call(replayed, "AbCd1234", b'"c1"', b"c1", b"{}", -1, 0)
+    [(_, value, _)] = Results(template_of(ACCEPTANCE), [again], ["u-1"], {"night-1"})
     result: dict[str, Any] = json.loads(value or b"")
     assert result["origin"] == {
         "topic": "calls.requests",
@@ -103,7 +103,7 @@ def test_a_replays_five_headers_are_enough_for_an_origin() -> None:
 
 def test_bulk_gives_no_uuids() -> None:
     """`null`, not a missing field, says that there is none."""
-    [(_, value, _)] = results(ACCEPTANCE, [call()], None)
+    [(_, value, _)] = Results(template_of(ACCEPTANCE), [call()], None)
     assert value is not None
     assert json.loads(value)["phonon-uuid"] is None
 

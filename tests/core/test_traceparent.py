@@ -31,7 +31,7 @@ class Plain:
 
 def call_with(*headers: Header) -> Call:
     """A call whose event had these headers."""
-    return Call(Plain(headers), "Flow0000", b"1", b"1", b"", -1, None, None)
+    return Call(Plain(headers), "Flow0000", b"1", b"1", b"", -1, 0)
 
 
 @pytest.mark.parametrize(

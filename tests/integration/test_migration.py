@@ -40,7 +40,7 @@ def checkpoint(
         correlation_key=None,
         dummy_number=None,
     )
-    batch = OpenBatch("b", "AbCd1234", 1, pack_sources([(0, 9)]), 0, False, b"", recipe)  # noqa: FBT003 - array_like order
+    batch = OpenBatch("b", "AbCd1234", 1, pack_sources([0], [9]), 0, False, b"", recipe)  # noqa: FBT003 - array_like order
     return Checkpoint(
         VERSION,
         lane,

@@ -7,7 +7,7 @@ its time is over, as aiokafka does. Knows nothing of what is written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from service.core.calls import Record
@@ -131,7 +131,7 @@ class SimWriter:
         self._turn += 1
         turn = self._turn
         key = f"lane-{outgoing.lane}".encode()
-        writes: dict[TopicPartition, Sequence[Any]] = {
+        writes: dict[TopicPartition, Iterable[Any]] = {
             **outgoing.writes,
             (self._checkpoints, outgoing.lane): [(key, outgoing.checkpoint, [])],
         }

@@ -7,7 +7,7 @@ arrives. Follows KIP-98 and KIP-447 as far as the ports can see. Knows nothing o
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from service.core.calls import Header
 from tests.simulation.group import Group
@@ -120,7 +120,7 @@ class SimKafka:
         return self._epochs[producer]
 
     def produce(
-        self, producer: str, epoch: int, turn: int, writes: Mapping[TopicPartition, Sequence[Write]]
+        self, producer: str, epoch: int, turn: int, writes: Mapping[TopicPartition, Iterable[Write]]
     ) -> int | None:
         """Write into the producer's transaction; the stamp of its last record in ms.
 

@@ -20,7 +20,7 @@ from service.core.calls import Call
 from service.core.checkpoint import VERSION, Checkpoint, OpenBatch, encode, pack_sources
 from service.core.codec import Recipe
 from service.core.offsets import Ledger
-from service.core.outcomes import Acceptance, Failure, dead_letter, results
+from service.core.outcomes import Acceptance, Failure, Results, dead_letter, template_of
 from service.ports import Outgoing, Write
 from service.settings import Settings
 from tests.support.kafka import produce, read_all
@@ -121,8 +121,8 @@ class Past:
         writes: dict[tuple[str, int], list[Write]] = {}
         accepted = [self._call(offset) for offset in turn.accept]
         if accepted:
-            written = results(acceptance(), accepted, None, turn.replays)
-            writes[self.topics.results, self.partition] = written
+            written = Results(template_of(acceptance()), accepted, None, turn.replays)
+            writes[self.topics.results, self.partition] = list(written)
         for offset, reason in turn.fail.items():
             source = (self.topics.requests, self.partition, offset)
             failure = Failure(
@@ -146,7 +146,7 @@ class Past:
     def _call(self, offset: int) -> Call:
         record = self.records[offset]
         identifier = json.dumps(json.loads(record.value)["client-identifier"]).encode()
-        return Call(record, FLOW, identifier, identifier, b"{}", -1, None, None)
+        return Call(record, FLOW, identifier, identifier, b"{}", -1, 0)
 
     @staticmethod
     def _now_ms() -> int:
@@ -154,7 +154,7 @@ class Past:
 
     @staticmethod
     def _batch(offsets: Sequence[int]) -> OpenBatch:
-        sources = pack_sources([(0, offset) for offset in offsets])
+        sources = pack_sources([0] * len(offsets), offsets)
         return OpenBatch(BATCH, FLOW, len(offsets), sources, 0, False, b"", RECIPE)  # noqa: FBT003 - as stored
 
     def _checkpoint(self) -> Checkpoint:

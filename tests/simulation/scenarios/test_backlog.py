@@ -67,7 +67,7 @@ def test_what_comes_while_nothing_is_read_is_seen() -> None:
         stage.publish(FLOW, FEWER)
         await asyncio.sleep(60)
         assert stage.state is not None
-        assert stage.state.held_events >= WINDOW
+        assert stage.state.memory.events >= WINDOW
         assert backlog(stage) == 2 * FEWER
         stage.publish(FLOW, FEWER)
         await asyncio.sleep(15)

@@ -74,7 +74,7 @@ def test_large_events_of_a_flow_do_not_keep_small_ones_from_being_read() -> None
     async def watch(stage: Stage) -> None:
         nonlocal held
         while True:
-            held = max(held, stage.state.held_bytes if stage.state else 0)
+            held = max(held, stage.state.memory.bytes if stage.state else 0)
             await asyncio.sleep(0.01)
 
     async def course(stage: Stage) -> None:

@@ -125,7 +125,7 @@ def test_a_great_backlog_of_a_held_flow_is_parked_in_little_memory() -> None:
             state = stage.state
             if state is not None:
                 found = {
-                    "events": state.held_events,
+                    "events": state.memory.events,
                     "parked": len(state.parked.held),
                     "outbox": state.outbox.bytes,
                     "checkpoint": state.checkpoint_bytes,
