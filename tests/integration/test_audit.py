@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 
 from service.core.calls import Header
+from service.core.intake import PlainRecord
 from service.core.offsets import Ledger
 from service.core.origin import Origin
 from tests.support.dispatcher import command
@@ -136,7 +136,9 @@ async def test_outcomes_of_nothing_are_orphans(auditing: Auditing) -> None:
         await client.abort_transaction()
     await past.publish([event(1)])
     await past.read()
-    past.records[0] = replace(past.records[2], offset=taken_back.offset)
+    past.records[0] = PlainRecord(
+        event(0), topic=topic, partition=0, offset=taken_back.offset, timestamp=1
+    )
     past.requests = Ledger(topic, 0, 0)
     past.requests.read([0, 2])
     await past.turn(Turn(accept=[0, 2]))
