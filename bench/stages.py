@@ -47,6 +47,7 @@ STAGES: Sequence[tuple[str, str, Sequence[str]]] = (
             "core/aside.py",
             "core/calls.py",
             "pipeline/arrivals.py:Arrivals.take",
+            "pipeline/memory.py",
             "pipeline/state.py",
         ),
     ),

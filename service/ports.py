@@ -26,10 +26,9 @@ Write = tuple[bytes | None, bytes | None, list[Header]]
 
 @dataclass(slots=True)
 class Outgoing:
-    """What one transaction carries, checkpoint last."""
+    """What one transaction carries, checkpoint last; each try iterates `writes` anew."""
 
     writes: Mapping[TopicPartition, Iterable[Write]]
-    """Iterated once in each try."""
     offsets: Mapping[TopicPartition, int]
     """For lag tools only; nobody here reads them back."""
     lane: int

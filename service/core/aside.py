@@ -14,7 +14,7 @@ from operator import attrgetter
 
 import msgspec
 
-from service.core.calls import Call, Header, Place, Record
+from service.core.calls import Call, Header, KeptRecord, Place, Record
 from service.errors import CheckpointUnreadable
 
 ASIDE_HEADER = "dispatch.aside"
@@ -58,16 +58,9 @@ class Note(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, kw_o
     first_failed_ms: int | None = None
 
 
-class Aside(msgspec.Struct, frozen=True, gc=False):
-    """`Record` of an event that was set aside: it names its source, and lies at `place`."""
+class Aside(KeptRecord, frozen=True, gc=False):
+    """An event that was set aside: it names its source, and lies at `place`."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[Header]
     place: Place
     note: Note
 
@@ -113,6 +106,11 @@ def by_partition(
     for partition, offset in zip(partitions, offsets, strict=True):
         found[partition].append(offset)
     return found
+
+
+def offsets_of(records: Sequence[Record]) -> Mapping[Partition, list[int]]:
+    """Where they lie now: offsets by topic and partition."""
+    return by_partition(*columns_of(records))
 
 
 def note_of(record: Record) -> Note | None:

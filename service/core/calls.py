@@ -58,6 +58,22 @@ class Record(Protocol):
         ...
 
 
+class KeptRecord(msgspec.Struct, frozen=True, gc=False):
+    """`Record` as it is kept in memory.
+
+    A full window holds many of them, and the garbage collector need not walk them: they refer to
+    nothing that could refer back.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+
+
 class Extra(msgspec.Struct, frozen=True, gc=False):
     """What few calls have."""
 
@@ -78,7 +94,7 @@ class Extra(msgspec.Struct, frozen=True, gc=False):
 
 
 PLAIN = Extra()
-"""One object for all calls that have nothing of it, so that a look at a batch is quick."""
+"""One object for all that have nothing of it, so that a look at a batch is quick."""
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):

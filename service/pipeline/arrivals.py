@@ -60,7 +60,9 @@ class Arrivals:
         if with_headers(records):
             await self._replays.learn(records)
         state, accept = self._state, self._intake.accept
-        state.took(records)
+        set_aside = any_aside(records)
+        if set_aside:
+            state.took(records)
         if state.recovering:
             records = self._not_recovered(records)
         calls = []
@@ -70,7 +72,7 @@ class Arrivals:
             except EventRefused as refused:
                 state.refuse(record, refused)
         state.memory.hold(calls)
-        self._gate.admit(map(_with_note, calls) if any_aside(records) else calls)
+        self._gate.admit(map(_with_note, calls) if set_aside else calls)
 
     def _not_recovered(self, records: Sequence[Record]) -> Sequence[Record]:
         """Give recovered batches their records; returns the others."""

@@ -113,8 +113,9 @@ class Targets:
         for call in calls:
             parts[call.record.partition % partitions].append(call)
         uuids_of: dict[int, list[str | None]] = defaultdict(list)
-        for call, uuid in zip(calls, uuids or (), strict=uuids is not None):
-            uuids_of[call.record.partition % partitions].append(uuid)
+        if uuids is not None:
+            for call, uuid in zip(calls, uuids, strict=True):
+                uuids_of[call.record.partition % partitions].append(uuid)
         return {
             (self.results, partition): Results(template, some, uuids_of.get(partition), replays)
             for partition, some in parts.items()

@@ -285,6 +285,7 @@ class Sealer:
     def _rebuilt(record: Record, recipe: Recipe) -> Call:
         source = (record.topic, record.partition, record.offset)
         rebuilt = codec.rebuild(record.value or b"", recipe, source)
+        extra = Extra(rebuilt.start_day, rebuilt.expires_at)
         return Call(
             record,
             rebuilt.flow_id,
@@ -293,5 +294,5 @@ class Sealer:
             rebuilt.fragment,
             rebuilt.fill_at,
             bytes_of([record]),
-            Extra(rebuilt.start_day, rebuilt.expires_at),
+            PLAIN if extra == PLAIN else extra,
         )

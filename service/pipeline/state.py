@@ -9,15 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
-from service.core.aside import (
-    Why,
-    any_aside,
-    by_partition,
-    columns_of,
-    note_of,
-    places_of,
-    set_aside,
-)
+from service.core.aside import Why, note_of, offsets_of, places_of, set_aside
 from service.core.batching import Batcher
 from service.core.calls import Call, Record
 from service.core.cancels import Cancels
@@ -131,12 +123,11 @@ class LaneState:
         self.outbox.wanted = True
 
     def took(self, records: Sequence[Record]) -> None:
-        """Note which of the records set aside are in memory from now on."""
-        if any_aside(records):
-            for topic, partition, offset in places_of(records):
-                aside = self.aside[topic, partition]
-                aside.unread -= 1
-                aside.held.add(offset)
+        """Note that records set aside are in memory from now on."""
+        for topic, partition, offset in places_of(records):
+            aside = self.aside[topic, partition]
+            aside.unread -= 1
+            aside.held.add(offset)
 
     def refuse(self, record: Record, refused: EventRefused) -> None:
         """One event cannot become a call: its dead letter is its outcome."""
@@ -144,7 +135,7 @@ class LaneState:
         failure = Failure(refused.reason, str(refused), self.now_ms(), flow_id=flow_id)
         source = (record.topic, record.partition, record.offset)
         self._bury(source, record, failure)
-        self._finish(by_partition(*columns_of([record])))
+        self._finish(offsets_of([record]))
         fact = EventRefusedFact(source, refused.reason, refused.field, str(refused))
         self.outbox.facts.append(fact)
 
@@ -171,7 +162,7 @@ class LaneState:
         writes += [set_aside(call, why, now_ms, look_ms) for call in calls]
         records = [call.record for call in calls]
         self.outbox.again(records)
-        self._finish(by_partition(*columns_of(records)))
+        self._finish(offsets_of(records))
         self.memory.let_go(calls)
         self.aside[tp].add(records, look_ms)
         self.outbox.tell_parked(calls[0].flow_id, why, [note_of(each) is None for each in records])
@@ -208,11 +199,9 @@ class LaneState:
     ) -> None:
         """The provider took these calls of a batch over."""
         records = list(map(_record, calls))
+        results = self._targets.results_of(calls, acceptance, uuids, self.replays)
         whole = calls is batch.calls
-        self.outbox.accepted(
-            self._targets.results_of(calls, acceptance, uuids, self.replays),
-            batch.offsets if whole else by_partition(*columns_of(records)),
-        )
+        self.outbox.accepted(results, batch.offsets if whole else offsets_of(records))
         batch.accepted += len(calls)
         self.memory.let_go(calls)
         self._tell_ended(batch.flow_id, "accepted", records)
@@ -223,7 +212,7 @@ class LaneState:
         records = list(map(_record, calls))
         for record in records:
             self._bury((record.topic, record.partition, record.offset), record, failure)
-        self._finish(by_partition(*columns_of(records)))
+        self._finish(offsets_of(records))
         self.memory.let_go(calls)
         self._tell_ended(flow_id, failure.reason, records)
 

@@ -198,7 +198,7 @@ def _adopt(
         batch = Batch(
             _attempted(saved, stamp_ms, today, released=predecessor.released),
             flows.account(saved.flow_id),
-            by_partition([place[:2] for place in sources], [place[2] for place in sources]),
+            by_partition([place[:2] for place in sources], [at for _, at in positions]),
             sources=sources,
             sent=saved.stage is not Stage.REFUSED,
         )

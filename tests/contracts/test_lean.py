@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import PartitionRecords
@@ -11,7 +12,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
-from service.adapters.kafka.lean import KeptRecord, LeanBatch, LeanRecords, install
+from service.adapters.kafka.lean import LeanBatch, LeanRecords
+from service.adapters.kafka.reader import KafkaReader
+from service.core.calls import KeptRecord
 from service.ports import Write
 
 TP = TopicPartition("calls.requests", 3)
@@ -86,9 +89,11 @@ def test_records_are_those_of_aiokafka() -> None:
     assert ours[0].timestamp is ours[1].timestamp
 
 
-def test_consumers_make_them_once_it_is_installed() -> None:
+async def test_a_reader_has_its_consumer_make_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where aiokafka takes its class from; elsewhere the records would be its own again."""
-    install()
+    monkeypatch.setattr(fetcher, "PartitionRecords", PartitionRecords)
+    reader = KafkaReader({"bootstrap_servers": "127.0.0.1:9"})
     assert fetcher.PartitionRecords is LeanRecords
+    await reader.stop()
     makes_them = fetcher.Fetcher._proc_fetch_request  # noqa: SLF001 - what is looked at
     assert "PartitionRecords" in makes_them.__code__.co_names

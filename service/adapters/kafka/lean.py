@@ -6,36 +6,19 @@ inner classes: docs/decisions/021, and tests/contracts/test_lean.py, which fails
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-import msgspec
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from service.core.calls import Header
+from service.core.calls import KeptRecord
 from service.ports import Write
 
 NO_COMPRESSION = 0
-
-
-class KeptRecord(msgspec.Struct, frozen=True, gc=False):
-    """`Record` without what nobody here needs.
-
-    A full window holds many of them, and the garbage collector need not walk them: they refer to
-    nothing that could refer back.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[Header]
 
 
 class LeanRecords(PartitionRecords):  # type: ignore[misc]  # no types
