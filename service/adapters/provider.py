@@ -60,12 +60,13 @@ class _Flight:
         transport, protocol = connection.transport, connection.protocol
         assert transport is not None, "the connector hands out connections that stand"
         assert protocol is not None, "likewise"
-        # What came in since the last answer is none to this request, whatever it says.
-        if transport in self._used and (protocol.should_close or _events(transport)):
-            raise _SpentConnectionError
         if not self._may_begin():
             raise aiohttp.ClientError("the lease ran out before the first byte")
-        if _events(transport) & CLOSED:
+        events = _events(transport)
+        # What came in since the last answer is none to this request, whatever it says.
+        if transport in self._used and (protocol.should_close or events):
+            raise _SpentConnectionError
+        if events & CLOSED:
             raise aiohttp.ClientError("the provider closed before the first byte")
         self._used.add(transport)
         self._transport = transport

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -30,8 +29,7 @@ RETRY_AFTER_SECONDS_MAX = 3600.0
 """A provider that asks for a longer rest is asked again after this (provider-api.md, 429)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """An HTTP answer."""
 
     status: int
@@ -42,15 +40,13 @@ class Response:
     """Whether the body is not all that was announced; none of it if it was absurdly long."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoAnswer:
+class NoAnswer(msgspec.Struct, frozen=True):
     """A timeout, a reset, a close: the request may have arrived."""
 
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class NotSent:
+class NotSent(msgspec.Struct, frozen=True):
     """Provably not a byte of the request left."""
 
     cause: str
@@ -83,8 +79,7 @@ class _RawBody(msgspec.Struct, frozen=True):
     details: msgspec.Raw = msgspec.field(name="call-details", default=msgspec.Raw(b""))
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(msgspec.Struct, frozen=True):
     """An answer in protocol: it has a code."""
 
     code: int

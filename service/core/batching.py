@@ -40,6 +40,7 @@ class Bounds:
     priority: float = 1.0
 
 
+NEVER = float("inf")
 UNBOUNDED = Bounds(CALLS_UNBOUNDED, 2**63, 0.0)
 
 
@@ -62,6 +63,8 @@ class Draft:
 
         `cause` says why; then, or when it is full, none joins any more.
         """
+        if self.cause is not Cause.AGE:
+            return at
         mine, seen, size = self.calls, self.identities, self.bytes
         end = min(len(calls), at + bounds.calls_max - len(mine))
         while at < end:
@@ -96,33 +99,49 @@ class Draft:
         return parts
 
 
+class _Line:
+    """What waits of one flow."""
+
+    __slots__ = ("bounds", "calls", "drafts", "look_at")
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.calls = 0
+        self.drafts: list[Draft] = []
+        """In order; most flows have one, so it is no deque: an empty one has 600 bytes."""
+        self.look_at = NEVER
+        """When the flow is looked at again; too early is harmless."""
+
+
 class Batcher:
     """All drafts of a lane, and which flow's turn it is."""
 
     def __init__(self, bounds_of: Callable[[str], Bounds]) -> None:
         self._bounds_of = bounds_of
-        self._bounds: dict[str, Bounds] = {}
-        self._drafts: dict[str, list[Draft]] = {}
-        """By flow, in order; most flows have one, so it is no deque: an empty one has 600 bytes."""
+        self._lines: dict[str, _Line] = {}
+        """By flow: of each line, one draft at least."""
         self._ages: list[tuple[float, str]] = []
-        self._aging: set[str] = set()
-        self._counts: dict[str, int] = {}
         self.added = 0
         """Calls that were put in so far, those that came back included."""
         self._rotation = Rotation(self._quantum)
 
     def _quantum(self, flow_id: str) -> float:
-        bounds = self._bounds[flow_id]
+        bounds = self._lines[flow_id].bounds
         return bounds.calls_max * bounds.priority
 
     @property
     def waiting(self) -> Mapping[str, int]:
-        """Calls that wait in drafts, by flow; a flow without any is not in it."""
-        return self._counts
+        """Calls that wait in drafts at present, by flow; a flow without any is not in it."""
+        return {flow_id: line.calls for flow_id, line in self._lines.items()}
+
+    def waiting_of(self, flow_id: str) -> int:
+        """The same of one flow."""
+        line = self._lines.get(flow_id)
+        return 0 if line is None else line.calls
 
     def heads(self) -> Iterator[Sequence[Call]]:
         """The calls of each flow's first draft."""
-        return (drafts[0].calls for drafts in self._drafts.values())
+        return (line.drafts[0].calls for line in self._lines.values())
 
     def add(self, call: Call, now: float) -> None:
         """`extend` with one call."""
@@ -130,28 +149,27 @@ class Batcher:
 
     def extend(self, flow_id: str, calls: Sequence[Call], now: float) -> None:
         """Put calls of a flow into its last draft, and into new ones behind it."""
-        drafts = self._drafts.get(flow_id)
-        self._counts[flow_id] = self._counts.get(flow_id, 0) + len(calls)
-        self.added += len(calls)
-        if drafts is None:
-            drafts = self._drafts[flow_id] = []
-            self._bounds[flow_id] = self._bounds_of(flow_id)
-        bounds, at = self._bounds[flow_id], 0
-        while at < len(calls):
-            if not drafts or drafts[-1].cause is not Cause.AGE:
-                drafts.append(Draft(flow_id, now))
-            at = drafts[-1].fill(calls, at, bounds)
+        line = self._lines.get(flow_id)
+        if line is None:
+            line = self._lines[flow_id] = _Line(self._bounds_of(flow_id))
+            line.drafts.append(Draft(flow_id, now))
+            self._rank(flow_id, line, now)
+        count, drafts, at = len(calls), line.drafts, 0
+        line.calls += count
+        self.added += count
+        while (at := drafts[-1].fill(calls, at, line.bounds)) < count:
+            drafts.append(Draft(flow_id, now))
         if drafts[0].cause is not Cause.AGE:
             self._rotation.add(flow_id)
-        elif flow_id not in self._rotation:
-            self._age(flow_id, drafts[0].opened_at + bounds.linger_seconds)
 
     def ready(self, now: float) -> bool:
         """Whether any flow has a draft ready at `now`."""
         while self._ages and self._ages[0][0] <= now:
-            _, flow_id = heapq.heappop(self._ages)
-            self._aging.discard(flow_id)
-            self._rank(flow_id, now)
+            at, flow_id = heapq.heappop(self._ages)
+            line = self._lines.get(flow_id)
+            if line is not None and line.look_at == at:
+                line.look_at = NEVER
+                self._rank(flow_id, line, now)
         return bool(self._rotation)
 
     def next_ready_at(self) -> float | None:
@@ -180,14 +198,15 @@ class Batcher:
             return None
 
         def size(flow_id: str) -> int:
-            return min(len(self._drafts[flow_id][0].calls), calls_max(flow_id))
+            return min(len(self._lines[flow_id].drafts[0].calls), calls_max(flow_id))
 
         flow_id = self._rotation.pick(size, eligible)
         if flow_id is None:
             return None
-        drafts, calls = self._drafts[flow_id], size(flow_id)
+        line, calls = self._lines[flow_id], size(flow_id)
+        drafts = line.drafts
         draft = drafts.pop(0)
-        self._counts[flow_id] -= calls
+        line.calls -= calls
         if calls < len(draft.calls):
             draft, rest = draft.split(calls)
             drafts.insert(0, rest)
@@ -195,17 +214,17 @@ class Batcher:
             self._forget(flow_id)
         elif drafts[0].cause is Cause.AGE:
             self._rotation.remove(flow_id)
-            self._rank(flow_id, now)
+            self._rank(flow_id, line, now)
         return draft
 
     def has(self, flow_id: str) -> bool:
         """Whether calls of the flow wait."""
-        return flow_id in self._drafts
+        return flow_id in self._lines
 
     def first(self, flow_id: str) -> Call | None:
         """The call of the flow that has waited longest."""
-        drafts = self._drafts.get(flow_id)
-        return drafts[0].calls[0] if drafts else None
+        line = self._lines.get(flow_id)
+        return None if line is None else line.drafts[0].calls[0]
 
     def others_ready(self, flow_id: str) -> bool:
         """Whether a flow besides this one has a draft that was ready when last looked at."""
@@ -213,42 +232,36 @@ class Batcher:
 
     def flows(self) -> list[str]:
         """All flows of which calls wait."""
-        return list(self._drafts)
+        return list(self._lines)
 
     def withdraw(self, flow_id: str) -> list[Call]:
         """All calls of the flow that wait, in order; they are the caller's from now on."""
-        drafts = self._drafts.get(flow_id)
-        if drafts is None:
+        line = self._lines.get(flow_id)
+        if line is None:
             return []
         self._forget(flow_id)
-        return [call for draft in drafts for call in draft.calls]
+        return [call for draft in line.drafts for call in draft.calls]
 
     def withdraw_last(self, flow_id: str, calls: int) -> list[Call]:
         """At least this many calls of the flow, whole drafts, the latest; in order."""
-        drafts, taken = self._drafts[flow_id], deque[Draft]()
+        line, taken = self._lines[flow_id], deque[Draft]()
+        drafts = line.drafts
         while len(drafts) > 1 and sum(len(draft.calls) for draft in taken) < calls:
             taken.appendleft(drafts.pop())
         found = [call for draft in taken for call in draft.calls]
-        self._counts[flow_id] -= len(found)
+        line.calls -= len(found)
         return found
 
     def _forget(self, flow_id: str) -> None:
-        del self._drafts[flow_id], self._bounds[flow_id], self._counts[flow_id]
+        del self._lines[flow_id]
         self._rotation.remove(flow_id)
 
-    def _rank(self, flow_id: str, now: float) -> None:
+    def _rank(self, flow_id: str, line: _Line, now: float) -> None:
         """Put the flow into the rotation if its first draft is ready, else note when it will be."""
-        drafts = self._drafts.get(flow_id)
-        if not drafts:
-            return
-        ready_at = drafts[0].opened_at + self._bounds[flow_id].linger_seconds
-        if drafts[0].cause is not Cause.AGE or ready_at <= now:
+        first = line.drafts[0]
+        ready_at = first.opened_at + line.bounds.linger_seconds
+        if first.cause is not Cause.AGE or ready_at <= now:
             self._rotation.add(flow_id)
-        elif flow_id not in self._rotation:
-            self._age(flow_id, ready_at)
-
-    def _age(self, flow_id: str, ready_at: float) -> None:
-        """Look at the flow again at `ready_at`; one look a flow is noted, too early is harmless."""
-        if flow_id not in self._aging:
-            self._aging.add(flow_id)
+        elif flow_id not in self._rotation and line.look_at is NEVER:
+            line.look_at = ready_at
             heapq.heappush(self._ages, (ready_at, flow_id))

@@ -5,7 +5,7 @@ Knows nothing of metrics or logs; both are made of these.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from service.core.traceparent import Parent
 
@@ -13,16 +13,14 @@ TopicPartition = tuple[str, int]
 """(topic, partition)"""
 
 
-@dataclass(frozen=True, slots=True)
-class EventsRead:
+class EventsRead(msgspec.Struct, frozen=True):
     """Records came in."""
 
     partition: TopicPartition
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class EventRefusedFact:
+class EventRefusedFact(msgspec.Struct, frozen=True):
     """One event cannot become a call."""
 
     source: tuple[str, int, int]
@@ -31,8 +29,7 @@ class EventRefusedFact:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class BatchSealed:
+class BatchSealed(msgspec.Struct, frozen=True):
     """A batch's bytes are decided."""
 
     batch_id: str
@@ -42,8 +39,7 @@ class BatchSealed:
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class BatchOpened:
+class BatchOpened(msgspec.Struct, frozen=True):
     """A batch's calls are together: just sealed, and its turn follows, or read again.
 
     Told only with `tracing.enabled`.
@@ -57,8 +53,7 @@ class BatchOpened:
     """The spans of upstream's that they came from, each once."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchClosed:
+class BatchClosed(msgspec.Struct, frozen=True):
     """A batch that was told of as opened has its outcomes, or gave way to others; committed."""
 
     batch_id: str
@@ -66,8 +61,7 @@ class BatchClosed:
     """How many of its calls the provider took over."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestEnded:
+class RequestEnded(msgspec.Struct, frozen=True):
     """One attempt came to its end."""
 
     batch_id: str
@@ -80,8 +74,7 @@ class RequestEnded:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPlanned:
+class RetryPlanned(msgspec.Struct, frozen=True):
     """A batch will be sent again."""
 
     batch_id: str
@@ -90,8 +83,7 @@ class RetryPlanned:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class CallsEnded:
+class CallsEnded(msgspec.Struct, frozen=True):
     """Calls got their outcome, in a transaction that is committed."""
 
     flow_id: str
@@ -102,8 +94,7 @@ class CallsEnded:
     """From the oldest event's timestamp to the commit."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallsParked:
+class CallsParked(msgspec.Struct, frozen=True):
     """Calls were set aside, in a transaction that is committed."""
 
     flow_id: str
@@ -114,8 +105,7 @@ class CallsParked:
     """After a look that came too early."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandApplied:
+class CommandApplied(msgspec.Struct, frozen=True):
     """A lane has taken up an operator's command; the turn that makes it durable follows."""
 
     id: str
@@ -123,8 +113,7 @@ class CommandApplied:
     """What it asks for, by whom and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnCommitted:
+class TurnCommitted(msgspec.Struct, frozen=True):
     """One transaction is durable."""
 
     lane: int
@@ -134,15 +123,13 @@ class TurnCommitted:
     batches_open: int
 
 
-@dataclass(frozen=True, slots=True)
-class LimiterWaited:
+class LimiterWaited(msgspec.Struct, frozen=True):
     """A batch was granted its place in the window."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class StandingChanged:
+class StandingChanged(msgspec.Struct, frozen=True):
     """A lane draws on the shared window, or must do without it."""
 
     lane: int
@@ -150,8 +137,7 @@ class StandingChanged:
     """As `LaneStatus.standing`."""
 
 
-@dataclass(frozen=True, slots=True)
-class HoldChanged:
+class HoldChanged(msgspec.Struct, frozen=True):
     """A hold began or ended."""
 
     scope: str
@@ -163,8 +149,7 @@ class HoldChanged:
     """The operator who set it, if one did."""
 
 
-@dataclass(frozen=True, slots=True)
-class LaneChanged:
+class LaneChanged(msgspec.Struct, frozen=True):
     """A lane's life: `taking`, `owned`, `released`, `fenced`, `dropped`, `waiting`."""
 
     lane: int
@@ -174,8 +159,7 @@ class LaneChanged:
     was_released: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class EventsLost:
+class EventsLost(msgspec.Struct, frozen=True):
     """Records were removed by retention before they had an outcome."""
 
     partition: TopicPartition
@@ -183,8 +167,7 @@ class EventsLost:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True):
     """Something of the outside failed and will be tried again."""
 
     where: str

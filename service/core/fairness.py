@@ -54,10 +54,12 @@ class Rotation:
                 self._leave()
                 continue
             blocked = 0
+            size = size_of(flow_id)
             if not self._visiting:
                 self._visiting = True
+                # A visit that was cut short leaves no more than one that came to its end.
+                self._deficit[flow_id] = min(self._deficit[flow_id], size)
                 self._deficit[flow_id] += self._quantum_of(flow_id)
-            size = size_of(flow_id)
             if self._deficit[flow_id] >= size:
                 self._deficit[flow_id] -= size
                 return flow_id

@@ -6,7 +6,7 @@ window, and how many of them ended badly.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 
 STEPS = 12
@@ -32,25 +32,35 @@ class Flood:
         self._share = share
         self._events_min = events_min
         self._window = window_seconds
-        self._of_flow: OrderedDict[str, deque[list[float]]] = OrderedDict()
-        """By flow, the one that was counted last at the end: rows of (begin, total, bad)."""
+        self._of_flow: OrderedDict[str, list[list[int]]] = OrderedDict()
+        """By flow, the one that was counted last at the end: rows of (step, total, bad)."""
+        self._step = 0
+        """Number of the part of the window that was counted last."""
         self._trips: dict[str, dict[str, float]] = {}
         """By account: when each of its flows tripped."""
 
     def count(self, flow_id: str, account: str, total: int, bad: int, now: float) -> Tripped | None:
         """So many calls of a flow ended, so many of them badly; what that trips, if anything."""
-        rows = self._of_flow.setdefault(flow_id, deque())
-        self._of_flow.move_to_end(flow_id)
-        begin = now - now % (self._window / STEPS)
-        if not rows or rows[-1][0] != begin:
-            rows.append([begin, 0, 0])
-        rows[-1][1] += total
-        rows[-1][2] += bad
-        self._forget(now)
-        while rows[0][0] <= now - self._window:
-            rows.popleft()
-        all_of_them, all_bad = (int(sum(row[column] for row in rows)) for column in (1, 2))
-        if not bad or all_of_them < self._events_min or all_bad <= self._share * all_of_them:
+        step = int(now * STEPS // self._window)
+        if step != self._step:
+            self._step = step
+            self._forget(now)
+        rows = self._of_flow.get(flow_id)
+        if rows is None:
+            rows = self._of_flow[flow_id] = []
+        else:
+            self._of_flow.move_to_end(flow_id)
+        if not rows or rows[-1][0] != step:
+            rows.append([step, total, bad])
+        else:
+            rows[-1][1] += total
+            rows[-1][2] += bad
+        while rows[0][0] <= step - STEPS:
+            del rows[0]
+        if not bad:
+            return None
+        all_of_them, all_bad = (sum(row[column] for row in rows) for column in (1, 2))
+        if all_of_them < self._events_min or all_bad <= self._share * all_of_them:
             return None
         del self._of_flow[flow_id]
         trips = self._trips.setdefault(account, {})
@@ -62,9 +72,7 @@ class Flood:
         oldest = now - self._window
         while self._of_flow:
             flow_id, rows = next(iter(self._of_flow.items()))
-            while rows and rows[0][0] <= oldest:
-                rows.popleft()
-            if rows:
+            if rows and rows[-1][0] > self._step - STEPS:
                 break
             del self._of_flow[flow_id]
         for account, trips in list(self._trips.items()):

@@ -6,7 +6,6 @@ Knows nothing of answers. `End` and `Attempt` are part of the checkpoint: number
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 
 import msgspec
@@ -32,8 +31,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     """Ordinal of the day at +05:30 on which it was sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(msgspec.Struct, frozen=True):
     """What came before the request that is answered."""
 
     attempts: tuple[Attempt, ...] = ()
@@ -48,8 +46,7 @@ class History:
     """The setting of that name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """The request that is answered. Times are seconds since the epoch."""
 
     identifiers: Sequence[bytes]

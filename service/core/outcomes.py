@@ -7,12 +7,13 @@ once.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import repeat
+
+import msgspec
 
 from service.core.calls import Call, Header, Place, Record
 from service.core.origin import origin_of, without
@@ -25,7 +26,7 @@ MESSAGE_CHARACTERS_MAX = 500
 Written = tuple[bytes | None, bytes | None, list[Header]]
 
 
-_json = json.JSONEncoder(separators=(",", ":")).encode
+_encode = msgspec.json.Encoder().encode
 
 
 @lru_cache(maxsize=1024)
@@ -43,8 +44,7 @@ def rfc3339(milliseconds: int) -> str:
     return _rfc3339(milliseconds).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(msgspec.Struct, frozen=True):
     """What the results of one batch share."""
 
     batch_id: str
@@ -93,7 +93,7 @@ class Results:
             headers = record.headers
             value = template % (
                 call.identifier,
-                b"null" if uuid is None else _json(uuid).encode(),
+                b"null" if uuid is None else _encode(uuid),
                 _place(record.topic, record.partition),
                 record.offset,
                 _rfc3339(record.timestamp),
@@ -118,12 +118,12 @@ def template_of(acceptance: Acceptance) -> bytes:
     return (
         b'{"client-identifier":%%b,%b,"phonon-uuid":%%b,"source":{%%b,"offset":%%d,'
         b'"timestamp":"%%b"},"origin":%%b}'
-    ) % _json(common)[1:-1].replace("%", "%%").encode()
+    ) % _encode(common)[1:-1].replace(b"%", b"%%")
 
 
 @lru_cache(maxsize=1024)
 def _place(topic: str, partition: int) -> bytes:
-    return f'"topic":{_json(topic)},"partition":{partition}'.encode()
+    return b'"topic":%b,"partition":%d' % (_encode(topic), partition)
 
 
 def _origin(record: Record, replays: Collection[str]) -> bytes:
@@ -137,7 +137,7 @@ def _origin(record: Record, replays: Collection[str]) -> bytes:
         "timestamp": None if origin.timestamp is None else rfc3339(origin.timestamp),
         "replay-id": origin.replay_id,
     }
-    return _json(told).encode()
+    return _encode(told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import heapq
 import math
-from dataclasses import dataclass
+
+import msgspec
 
 WINDOW_SECONDS = 60.0
 MARGIN_SECONDS = 0.05
@@ -20,13 +21,11 @@ STEPS_PER_SECOND = 10
 small batches is then 600 rows, not thousands, for a twentieth of a second in sixty."""
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(msgspec.Struct, frozen=True):
     """The send may start now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Ask again after `seconds`, or when an attempt has ended, whichever is first."""
 
     seconds: float

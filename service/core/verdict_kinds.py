@@ -5,7 +5,6 @@ Knows nothing of how a verdict is reached (verdicts.py) or applied.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -14,24 +13,21 @@ from service.core.codes import Remedy, Scope
 from service.core.history import Attempt
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """What must stop, and what a person can do about it."""
 
     scope: Literal["flow", "account"]
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True):
     """A 429: the budget rests, whatever else the answer means."""
 
     seconds: float | None
     """None: the provider names no time, back off."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What every verdict tells. Nothing in it is secret, or as long as the provider likes."""
 
     code: int | None
@@ -43,8 +39,7 @@ class Said:
     pause: Pause | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted(Said):
+class Accepted(Said, frozen=True, kw_only=True):
     """Every call was accepted."""
 
     request_id: str | None
@@ -64,8 +59,7 @@ class Fate(msgspec.Struct, frozen=True, gc=False):
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fates(Said):
+class Fates(Said, frozen=True, kw_only=True):
     """The calls fared differently."""
 
     request_id: str | None
@@ -75,26 +69,22 @@ class Fates(Said):
     """Entries of the answer whose identifier was not sent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unconfirmed(Said):
+class Unconfirmed(Said, frozen=True, kw_only=True):
     """Nobody can know whether any call was accepted; nothing is sent again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Duplicate(Said):
+class Duplicate(Said, frozen=True, kw_only=True):
     """The provider had received these very bytes before the batch's first attempt."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shift(Said):
+class Shift(Said, frozen=True, kw_only=True):
     """White space does not count for this provider: re-mint by moving the first start-time."""
 
     attempt: Attempt
     """How this attempt ended, for the count of attempts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetrySame(Said):
+class RetrySame(Said, frozen=True, kw_only=True):
     """The same bytes again, later; if that is no longer possible, `unconfirmed`."""
 
     attempt: Attempt | None
@@ -108,8 +98,7 @@ class RetrySame(Said):
     """What stops when the retry budget is spent, where that is no reason to give the calls up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused(Said):
+class Refused(Said, frozen=True, kw_only=True):
     """Nothing of the batch was accepted, by this attempt or an earlier one; re-mint."""
 
     attempt: Attempt

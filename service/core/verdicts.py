@@ -11,8 +11,9 @@ Knows nothing of batches under way, clocks or connections.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from service.core.answers import (
     Answer,
@@ -101,8 +102,7 @@ def judge(profile: Profile, history: History, request: Request, answer: Answer) 
     return _Case.of(profile, history, request, answer).verdict()
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(msgspec.Struct, frozen=True):
     """One answer, read and found in the table, with what it is judged by."""
 
     profile: Profile

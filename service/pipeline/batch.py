@@ -59,16 +59,14 @@ class Batch:
     """Whether its attempt under way, or its last, began under a hold."""
     traced: bool = False
     """Whether a tracing observer was told of it."""
+    id: str = field(init=False)
+    """The batch-id of results and dead letters."""
+    flow_id: str = field(init=False)
+    """The flow all its calls belong to."""
 
-    @property
-    def id(self) -> str:
-        """The batch-id of results and dead letters."""
-        return self.saved.id
-
-    @property
-    def flow_id(self) -> str:
-        """The flow all its calls belong to."""
-        return self.saved.flow_id
+    def __post_init__(self) -> None:
+        # They are asked for far more often than a batch is made.
+        self.id, self.flow_id = self.saved.id, self.saved.flow_id
 
     @property
     def attempts_made(self) -> int:

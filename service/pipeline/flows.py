@@ -93,6 +93,11 @@ class Flows:
         """When the flow may be called; None: always."""
         return self._hours.get(flow_id)
 
+    @property
+    def any_hours(self) -> bool:
+        """Whether any flow has calling hours."""
+        return bool(self._hours)
+
     def security_ids(self, flow_id: str) -> tuple[str, ...]:
         """The secret of new bodies, then earlier ones that a recovered body may hold."""
         return (self.flow(flow_id).security_id, *self._settings.previous_security_ids)

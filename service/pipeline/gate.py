@@ -41,13 +41,15 @@ class Gate:
 
     def admit(self, calls: Iterable[Call]) -> None:
         """Calls just read, or of a batch that was never sent and is no more."""
-        now = asyncio.get_running_loop().time()
+        state, now = self._state, asyncio.get_running_loop().time()
         by_flow: dict[str, list[Call]] = defaultdict(list)
         for call in calls:
             by_flow[call.flow_id].append(call)
+        all_open = not (state.cancels or state.holds or self._flows.any_hours)
+        extend = state.batcher.extend
         for flow_id, some in by_flow.items():
-            if self._is_open(flow_id):
-                self._state.batcher.extend(flow_id, some, now)
+            if all_open or self._is_open(flow_id):
+                extend(flow_id, some, now)
             else:
                 for call in some:
                     self._admit(call, now)

@@ -75,12 +75,11 @@ class Overflow:
         if flow_id is None:
             return False
         state = self._state
-        waiting = state.batcher.waiting
         account = self._flows.account(flow_id)
         if account not in state.proven or state.holds.holds(flow_id, account):
             # Nothing of it is sent anyway: Kafka keeps the backlog best where it is.
             return False
-        excess = waiting[flow_id] - self._window_of(FLOW_SHARE)
+        excess = state.batcher.waiting_of(flow_id) - self._window_of(FLOW_SHARE)
         few = min(OUTBOX_RECORDS_MAX, self._events_of(OUTBOX_BYTES_MAX))
         calls = state.batcher.withdraw_last(flow_id, min(excess, few))
         state.spill(calls)
@@ -155,7 +154,7 @@ class Overflow:
         )
 
     def _room_of(self, flow_id: str) -> int:
-        return self._window_of(FLOW_SHARE) - self._state.batcher.waiting.get(flow_id, 0)
+        return self._window_of(FLOW_SHARE) - self._state.batcher.waiting_of(flow_id)
 
     def _window_of(self, share: int) -> int:
         """Events in this part of a full window, as large as those are that it holds now."""

@@ -43,11 +43,13 @@ class Permits:
 
     def took_off(self, batch: Batch) -> None:
         """A POST of the batch begins; what else its flow has comes after the other flows'."""
+        flow_id = batch.flow_id
         self.waiting.remove(batch)
         # Or the resends of a flow whose hold ended would all go before its neighbours' batches.
-        self.waiting.sort(key=lambda other: other.flow_id == batch.flow_id)
+        if [other for other in self.waiting if other.flow_id == flow_id]:
+            self.waiting.sort(key=lambda other: other.flow_id == flow_id)
         self.in_flight += 1
-        self._of_flow[batch.flow_id] += 1
+        self._of_flow[flow_id] += 1
         self._of_account[batch.account] += 1
 
     def landed(self, batch: Batch) -> None:
@@ -78,10 +80,11 @@ class Permits:
         if flow_id in state.proving:
             return self._may_try(self._open_of(flow_id=flow_id), self._of_flow[flow_id])
         waiting = [batch for batch in self.waiting if batch.flow_id == flow_id]
-        now = asyncio.get_running_loop().time()
-        if any(batch.sent and self.due(batch) <= now for batch in waiting):
-            # A new batch would only wait behind them, and keep those of other flows from its place.
-            return False
+        if waiting:
+            now = asyncio.get_running_loop().time()
+            if any(batch.sent and self.due(batch) <= now for batch in waiting):
+                # A new batch would only wait behind them, and keep others' from its place.
+                return False
         return self._has_share(flow_id, len(waiting)) or not self._others_wait(flow_id)
 
     def calls_max(self, flow_id: str) -> int:
@@ -154,6 +157,8 @@ class Permits:
     def due(self, batch: Batch) -> float:
         """Loop time from which the batch may be sent; never, while something must change before."""
         holds, due = self._state.holds, batch.due
+        if not (holds or batch.saved.stage or batch.saved.attempts):
+            return due
         if batch.saved.stage is Stage.REFUSED:
             return NEVER
         if batch.saved.stage is Stage.SUSPECT and not batch.in_doubt and self._has_better(batch):

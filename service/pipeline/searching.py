@@ -109,8 +109,9 @@ class Search:
 
     def passed(self, batch: Batch) -> None:
         """A batch got an answer that shows that its flow takes calls."""
-        for other in list(self._state.open.values()):
-            if other is batch or other.flow_id != batch.flow_id:
+        flow_id = batch.flow_id
+        for other in [one for one in self._state.open.values() if one.flow_id == flow_id]:
+            if other is batch:
                 continue
             stage = other.saved.stage
             family = batch.saved.search is not None and other.saved.search == batch.saved.search

@@ -7,9 +7,9 @@ lane's own share. sharing.py has the window that all lanes share.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 from aiolimiter import AsyncLimiter
 
 from service.core.rate import WINDOW_SECONDS, Wait
@@ -21,8 +21,7 @@ TURN_SECONDS = 0.1
 """What the limit lets through in this time may be sealed besides: a turn takes less."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """A request may start now."""
 
     token: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from math import ceil
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.core.batching import Batcher, Bounds, Draft
@@ -68,6 +68,18 @@ class Course:
                 assert passed <= rounds * self.quanta[other] + self.calls_max
 
 
+@example(
+    dict(zip(FLOWS, (2, 2, 1, 1, 1), strict=True)),
+    3,
+    # B may not go in the middle of its visit: what it has left of it must not grow.
+    [
+        ("B", 16, 0, set(), 1),
+        (MINE, 0, 1, set(), 1),
+        (MINE, 0, 1, {"B"}, 1),
+        (MINE, 4, 0, set(), 1),
+        ("B", 2, 0, set(), 1),
+    ],
+)
 @given(st.fixed_dictionaries(dict.fromkeys(FLOWS, st.integers(1, 100))), st.integers(1, 5), steps)
 def test_no_weight_and_no_arrivals_make_a_call_wait_beyond_the_bound(
     weights: dict[str, int], calls_max: int, plan: list[tuple[str, int, int, set[str], int]]

@@ -5,10 +5,10 @@ The table says what the page demands; nothing in it is computed by the code unde
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from service.core.verdicts import (
     Attempt,

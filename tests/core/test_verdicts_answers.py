@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from service.core.codes import HOLD_TEXTS, TABLE, Kind, Remedy
 from service.core.verdicts import (

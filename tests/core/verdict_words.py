@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any, get_args
+
+from msgspec.structs import replace
 
 from service.core.times import day_of
 from service.core.verdicts import (

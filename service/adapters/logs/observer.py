@@ -10,11 +10,11 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
+from msgspec import structs
 
 from service.adapters.logs.throttle import Throttle
 from service.core.facts import (
@@ -80,7 +80,7 @@ class Logs:
             RetryPlanned: self._retry_planned,
             CallsEnded: self._calls_ended,
             CallsParked: lambda fact: self._detail("calls_parked", fact),
-            CommandApplied: lambda fact: self._log.info("command_applied", **asdict(fact)),
+            CommandApplied: lambda fact: self._log.info("command_applied", **structs.asdict(fact)),
             TurnCommitted: self._turn_committed,
             HoldChanged: self._hold_changed,
             LaneChanged: self._lane_changed,
@@ -137,12 +137,12 @@ class Logs:
     def _detail(self, event: str, fact: Fact) -> None:
         """What happens with each batch: its fields are only gathered for whoever reads them."""
         if self._logger.isEnabledFor(logging.DEBUG):
-            self._log.debug(event, **asdict(fact))
+            self._log.debug(event, **structs.asdict(fact))
 
     def _retry_planned(self, fact: RetryPlanned) -> None:
         if self._retries.admits(self._clock()):
             suppressed = self._retries.take_suppressed()
-            self._log.info("retry_planned", **asdict(fact), suppressed=suppressed)
+            self._log.info("retry_planned", **structs.asdict(fact), suppressed=suppressed)
 
     def _calls_ended(self, fact: CallsEnded) -> None:
         if fact.outcome != "accepted":

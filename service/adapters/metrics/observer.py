@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -62,6 +63,10 @@ class Metrics:
                 "profile": settings.provider.profile,
             }
         )
+        # Finding a child by its labels costs more than counting; there are few of them.
+        self._sealed_for = cache(self._families.batches_sealed.labels)
+        self._requests_of = cache(self._families.requests.labels)
+        self._dispatched_of = cache(self._families.calls_dispatched.labels)
         self._begin_at_zero()
         self._on: dict[type[Any], Callable[[Any], None]] = {
             EventsRead: self._events_read,
@@ -113,12 +118,12 @@ class Metrics:
         self._families.dead_letters.labels(self._reasons.of(fact.reason)).inc()
 
     def _batch_sealed(self, fact: BatchSealed) -> None:
-        self._families.batches_sealed.labels(self._seal_causes.of(fact.cause)).inc()
+        self._sealed_for(self._seal_causes.of(fact.cause)).inc()
         self._families.batch_calls.observe(fact.calls)
         self._families.batch_bytes.observe(fact.body_bytes)
 
     def _request_ended(self, fact: RequestEnded) -> None:
-        self._families.requests.labels(self._codes.of(fact.code)).inc()
+        self._requests_of(self._codes.of(fact.code)).inc()
         self._families.request_duration.observe(fact.seconds)
 
     def _retry_planned(self, fact: RetryPlanned) -> None:
@@ -126,7 +131,7 @@ class Metrics:
 
     def _calls_ended(self, fact: CallsEnded) -> None:
         flow, outcome = self._flows.of(fact.flow_id), self._outcomes.of(fact.outcome)
-        self._families.calls_dispatched.labels(flow, outcome).inc(fact.count)
+        self._dispatched_of(flow, outcome).inc(fact.count)
         self._families.end_to_end.observe(fact.latency_seconds)
         if fact.outcome != "accepted":
             self._families.dead_letters.labels(self._reasons.of(fact.outcome)).inc(fact.count)
