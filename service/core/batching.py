@@ -73,12 +73,13 @@ class Draft:
             if more > bounds.fragments_bytes_max and mine:
                 self._close(Cause.BYTES)
                 break
-            if call.identity in seen:
+            identity = call.identity
+            if identity in seen:
                 self._close(Cause.REPEAT)
                 break
             size = more
             mine.append(call)
-            seen[call.identity] = None
+            seen[identity] = None
             at += 1
         self.bytes = size
         if len(mine) >= bounds.calls_max:

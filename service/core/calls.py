@@ -1,6 +1,7 @@
 """The words of the core: a record as it came, and the call that was made of it.
 
-Knows nothing of how an event is decoded (intake.py) or how bytes are laid out (codec.py).
+Knows nothing of how an event is decoded (intake.py); of the bytes, only where codec.py puts what is
+read from them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from operator import attrgetter
 from typing import Protocol
 
 import msgspec
+
+from service.core.codec import IDENTIFIER_AT, place_to_fill
+from service.core.identifiers import identity_of
 
 # A loop over a batch's records costs four times as much in Python as in C.
 _value, _key, _headers = attrgetter("value"), attrgetter("key"), attrgetter("headers")
@@ -102,17 +106,29 @@ class Call(msgspec.Struct, frozen=True, gc=False):
 
     record: Record
     flow_id: str
-    identifier: bytes
-    """The client-identifier as the exact JSON that goes out in the body and comes back."""
-    identity: bytes
-    """Its string form, as JSON: no two calls of a batch may share it."""
     fragment: bytes
     """The exact JSON object that is one element of `calls` (provider-api.md, Request body)."""
-    fill_at: int
-    """Where in `fragment` the 25 bytes of a start-time to be filled at sealing begin, or -1."""
+    identifier_end: int
+    """Where in `fragment` the client-identifier ends; it is read from there, for a window holds
+    many."""
     size: int
     """What `bytes_of` its record is."""
     extra: Extra = PLAIN
+
+    @property
+    def identifier(self) -> bytes:
+        """The client-identifier as the exact JSON that goes out in the body and comes back."""
+        return self.fragment[IDENTIFIER_AT : self.identifier_end]
+
+    @property
+    def identity(self) -> bytes:
+        """Its string form, as JSON: no two calls of a batch may share it."""
+        return identity_of(self.fragment[IDENTIFIER_AT : self.identifier_end])
+
+    @property
+    def fill_at(self) -> int:
+        """Where in `fragment` the 25 bytes of a start-time to be filled at sealing begin, or -1."""
+        return place_to_fill(self.fragment, self.identifier_end)
 
 
 def expired(calls: Iterable[Call], wall: float, today: int) -> list[Call]:

@@ -29,7 +29,10 @@ PLACEHOLDER = b"0000-00-00T00:00:00+05:30"
 """Stands in a fragment until sealing fills the time in; of the same length as any start-time."""
 
 _START = b',"start-time":"'
+_TO_FILL = _START + PLACEHOLDER
 _IDENTIFIER = b'{"client-identifier":'
+IDENTIFIER_AT = len(_IDENTIFIER)
+"""Where in a fragment the client-identifier begins."""
 _SUFFIX = b"]}"
 _TAIL = str.maketrans("01", " \t")
 _encode = msgspec.json.Encoder().encode
@@ -58,13 +61,11 @@ class Recipe(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Rebuilt(NamedTuple):
-    """What `rebuild` makes of an event; fields as in `Call`, but `fragment` is filled."""
+    """What `rebuild` makes of an event; fields as in `Call`."""
 
     flow_id: str
-    identifier: bytes
-    identity: bytes
     fragment: bytes
-    fill_at: int
+    identifier_end: int
     start_day: int | None
     expires_at: float | None
 
@@ -128,7 +129,7 @@ def shifted(fragment: bytes, identifier: bytes, shift_time: str) -> bytes:
         identifier: the client-identifier it begins with.
         shift_time: see `Recipe`.
     """
-    at = len(_IDENTIFIER) + len(identifier)
+    at = IDENTIFIER_AT + len(identifier)
     rest = fragment[at:]
     if rest.startswith(_START):
         rest = rest[len(_START) + len(PLACEHOLDER) + 1 :]
@@ -137,29 +138,34 @@ def shifted(fragment: bytes, identifier: bytes, shift_time: str) -> bytes:
 
 def start_time_in(fragment: bytes, identifier: bytes) -> str | None:
     """The start-time that a fragment holds (25 characters), or None."""
-    at = len(_IDENTIFIER) + len(identifier)
+    at = IDENTIFIER_AT + len(identifier)
     if not fragment.startswith(_START, at):
         return None
     at += len(_START)
     return fragment[at : at + len(PLACEHOLDER)].decode("ascii")
 
 
-def lay_out(
-    identifier: bytes, start: bytes | None, numbers: bytes, keys: bytes
-) -> tuple[bytes, int]:
-    """One element of `calls`, and where its start-time begins, or -1 where it has none."""
+def place_to_fill(fragment: bytes, identifier_end: int) -> int:
+    """Where the placeholder begins whose client-identifier ends there, or -1."""
+    if fragment.startswith(_TO_FILL, identifier_end):
+        return identifier_end + len(_START)
+    return -1
+
+
+def lay_out(identifier: bytes, start: bytes | None, numbers: bytes, keys: bytes) -> bytes:
+    """One element of `calls`."""
     if start is None:
         return b'{"client-identifier":%b,"contact-numbers":%b,"keys":%b}' % (
             identifier,
             numbers,
             keys,
-        ), -1
+        )
     return b'{"client-identifier":%b,"start-time":"%b","contact-numbers":%b,"keys":%b}' % (
         identifier,
         start,
         numbers,
         keys,
-    ), len(_IDENTIFIER) + len(identifier) + len(_START)
+    )
 
 
 def numbers_json(
@@ -238,25 +244,23 @@ def rebuild(value: bytes, recipe: Recipe, source: Source) -> Rebuilt:
 
 
 def _rebuild(event: Event, recipe: Recipe, source: Source) -> Rebuilt:
-    identifier, identity = identifier_of(bytes(event.client_identifier))
+    identifier, _ = identifier_of(bytes(event.client_identifier))
     start, start_day = start_of(event, recipe)
     numbers = [] if event.contact_numbers is UNSET else event.contact_numbers
     keys = [] if event.keys is UNSET else event.keys
     if recipe.correlation_key is not None:
         keys = correlated(keys, recipe.correlation_key, source)
-    fragment, start_at = lay_out(
+    fragment = lay_out(
         identifier,
         start,
         numbers_json(numbers, recipe, check=None),
         keys_json(keys),
     )
-    fill_at = start_at if start is PLACEHOLDER else -1
-    if fill_at >= 0 and recipe.fill_time is not None:
-        fragment = filled(fragment, fill_at, recipe.fill_time)
     expires_at = (
         None if event.expires_at is UNSET else epoch_seconds(event.expires_at, recipe.time_zone)
     )
-    return Rebuilt(event.flow_id, identifier, identity, fragment, fill_at, start_day, expires_at)
+    end = IDENTIFIER_AT + len(identifier)
+    return Rebuilt(event.flow_id, fragment, end, start_day, expires_at)
 
 
 class _FlowOnly(msgspec.Struct, rename="kebab"):

@@ -52,6 +52,11 @@ def identifier_of(raw: bytes) -> tuple[bytes, bytes]:
     return _nested(raw)
 
 
+def identity_of(identifier: bytes) -> bytes:
+    """The string form, as JSON, of an identifier that is sent."""
+    return identifier if identifier.startswith(b'"') else identifier_of(identifier)[1]
+
+
 def string_form(identity: bytes) -> str:
     """What people know an identifier by, of the second that `identifier_of` returns."""
     return _decode_string(identity)

@@ -16,6 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from service.core.calls import PLAIN, Call, Extra, Header, Record, bytes_of
 from service.core.codec import (
+    IDENTIFIER_AT,
     PLACEHOLDER,
     Recipe,
     correlated,
@@ -116,7 +117,7 @@ class Intake:
         flow = self._flows.get(event.flow_id) or self._flow(event.flow_id)
         recipe = flow.recipe
         try:
-            identifier, identity = identifier_of(bytes(event.client_identifier))
+            identifier, _ = identifier_of(bytes(event.client_identifier))
         except ValueError as error:
             _refuse("client-identifier", error)
         start, start_day, extra = flow.start, None, PLAIN
@@ -125,7 +126,7 @@ class Intake:
                 start, start_day = start_of(event, recipe)
             except ValueError as error:
                 _refuse("start-time", error)
-        fragment, start_at = lay_out(
+        fragment = lay_out(
             identifier, start, self._numbers(event, flow), _keys(event, recipe, record)
         )
         if len(fragment) > flow.fragment_bytes_max:
@@ -137,8 +138,7 @@ class Intake:
             )
         if start_day is not None or event.expires_at is not UNSET:
             extra = Extra(start_day, _expires_at(event.expires_at, recipe))
-        fill_at = start_at if start is PLACEHOLDER else -1
-        return Call(record, flow.id, identifier, identity, fragment, fill_at, size, extra)
+        return Call(record, flow.id, fragment, IDENTIFIER_AT + len(identifier), size, extra)
 
     def accept_value(self, value: bytes, key: bytes | None = None, topic: str = "") -> Call:
         """The call that an event would become if it were published to `topic`.

@@ -25,9 +25,10 @@ def unshifted(batch: Batch, first: Call, today: int) -> Recipe:
 
 def fragment(call: Call, recipe: Recipe) -> bytes:
     """The exact element of a body, with the time of sealing if it needs one."""
-    if call.fill_at < 0:
+    fill_at = call.fill_at
+    if fill_at < 0:
         return call.fragment
-    return codec.filled(call.fragment, call.fill_at, recipe.fill_time or "")
+    return codec.filled(call.fragment, fill_at, recipe.fill_time or "")
 
 
 def fragments(calls: Sequence[Call], recipe: Recipe) -> list[bytes]:

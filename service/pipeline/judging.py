@@ -5,7 +5,10 @@ Knows nothing of what follows from it (settling.py).
 
 from __future__ import annotations
 
-from service.core.calls import PLAIN
+from collections.abc import Sequence
+from typing import Any
+
+from service.core.calls import PLAIN, Call
 from service.core.facts import RequestEnded
 from service.core.times import day_of
 from service.core.verdicts import (
@@ -28,6 +31,19 @@ from service.pipeline.flows import Flows
 from service.settings import Settings
 
 
+class _Identifiers(Sequence[bytes]):
+    """Those of a batch's calls, made only if an answer names calls."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self._calls = calls
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._calls[at].identifier
+
+
 def verdict_on(
     batch: Batch, answer: Answer, seconds: float, flows: Flows, settings: Settings, wall: float
 ) -> Verdict:
@@ -44,7 +60,7 @@ def verdict_on(
     days = [extra.start_day for extra in extras if extra.start_day is not None]
     days += [day for day in (batch.fill_day, batch.shift_day) if day is not None]
     request = Request(
-        [call.identifier for call in batch.calls],
+        _Identifiers(batch.calls),
         wall - seconds,
         wall,
         min(days, default=None),

@@ -289,10 +289,8 @@ class Sealer:
         return Call(
             record,
             rebuilt.flow_id,
-            rebuilt.identifier,
-            rebuilt.identity,
             rebuilt.fragment,
-            rebuilt.fill_at,
+            rebuilt.identifier_end,
             bytes_of([record]),
             PLAIN if extra == PLAIN else extra,
         )

@@ -20,11 +20,12 @@ from service.core.aside import (
 from service.core.calls import Call, Extra, Record
 from service.core.intake import PlainRecord
 from service.errors import CheckpointUnreadable
+from tests.support.calls import call_of as plain_call
 
 
 def call_of(record: Record) -> Call:
     """A call of that event."""
-    return Call(record, "AbCd1234", b"1", b"1", b"{}", -1, 0)
+    return plain_call(record, "AbCd1234")
 
 
 def moved(call: Call, why: Why, now_ms: int, place: tuple[str, int, int]) -> Record:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.batching import Batcher, Bounds, Cause, Draft
 from service.core.calls import Call
 from service.core.fairness import Rotation
+from service.core.identifiers import string_form
+from tests.support.calls import FRAME_BYTES, call_of
+
+CALL_BYTES = FRAME_BYTES + 3 + 10
+"""Of a call with an identifier of one character, as `call` makes it."""
 
 
 class Stub:
@@ -17,8 +24,13 @@ class Stub:
 
 
 def call(flow_id: str, identity: str, size: int = 10) -> Call:
-    """A call whose fragment has `size` bytes."""
-    return Call(Stub(), flow_id, b"1", identity.encode(), b"x" * size, -1, 0)
+    """A call whose fragment has `size` bytes beside its frame and identifier."""
+    return call_of(Stub(), flow_id, b'"%b"' % identity.encode(), b"x" * size)
+
+
+def ids(calls: Iterable[Call]) -> list[str]:
+    """Their identities."""
+    return [string_form(one.identity) for one in calls]
 
 
 def everything(_: str) -> bool:
@@ -39,12 +51,16 @@ def test_a_batch_is_ready_by_count_at_once() -> None:
 
 def test_a_batch_is_closed_before_the_byte_that_would_not_fit() -> None:
     """No body is ever above its limit, commas included."""
-    batcher = Batcher(lambda _: Bounds(100, 21, 5.0))
+    batcher = Batcher(lambda _: Bounds(100, 2 * CALL_BYTES + 1, 5.0))
     for identity in "123":
         batcher.add(call("A", identity), 0.0)
     draft = batcher.take(0.0, everything)
     assert draft is not None
-    assert (len(draft.calls), draft.bytes, draft.cause) == (2, 21, Cause.BYTES)
+    assert (len(draft.calls), draft.bytes, draft.cause) == (
+        2,
+        2 * CALL_BYTES + 1,
+        Cause.BYTES,
+    )
 
 
 def test_a_repeated_identifier_waits_for_the_next_batch() -> None:
@@ -54,12 +70,12 @@ def test_a_repeated_identifier_waits_for_the_next_batch() -> None:
         batcher.add(call("A", identity), 0.0)
     draft = batcher.take(0.0, everything)
     assert draft is not None
-    assert [c.identity for c in draft.calls] == [b"1"]
+    assert ids(draft.calls) == ["1"]
     assert draft.cause is Cause.REPEAT
     assert batcher.take(4.9, everything) is None
     later = batcher.take(5.0, everything)
     assert later is not None
-    assert [c.identity for c in later.calls] == [b"1", b"2"]
+    assert ids(later.calls) == ["1", "2"]
 
 
 def test_a_batch_that_is_ready_by_age_fills_until_it_is_taken() -> None:
@@ -92,18 +108,19 @@ events = st.lists(
 )
 
 
-@given(events, st.integers(1, 5), st.integers(30, 60), st.integers(1, 5))
+@given(events, st.integers(1, 5), st.integers(30, 240), st.integers(1, 5))
 def test_every_call_leaves_once_in_order_within_all_bounds(
     plan: list[tuple[str, int, int]], calls_max: int, bytes_max: int, learned: int
 ) -> None:
     """Whatever comes in whatever order, nothing is lost, doubled, or packed beyond a bound."""
-    batcher = Batcher(lambda _: Bounds(calls_max, bytes_max, 1.0))
+    batcher = Batcher(lambda _: Bounds(calls_max, CALL_BYTES + bytes_max, 1.0))
     sent: dict[str, list[Call]] = {"A": [], "B": [], "C": []}
     given_in: dict[str, list[Call]] = {"A": [], "B": [], "C": []}
 
     def check(draft: Draft) -> None:
         assert len(draft.calls) <= min(calls_max, learned)
-        assert draft.bytes == len(b",".join(c.fragment for c in draft.calls)) <= bytes_max
+        assert draft.bytes == len(b",".join(c.fragment for c in draft.calls))
+        assert draft.bytes <= CALL_BYTES + bytes_max
         assert len({c.identity for c in draft.calls}) == len(draft.calls)
         sent[draft.flow_id] += draft.calls
 
@@ -156,10 +173,10 @@ def test_a_canary_is_cut_off_and_the_rest_stays() -> None:
         batcher.add(call("A", identity), 0.0)
     canary = batcher.take(0.0, everything, lambda _: 1)
     assert canary is not None
-    assert [c.identity for c in canary.calls] == [b"1"]
+    assert ids(canary.calls) == ["1"]
     rest = batcher.take(0.0, everything)
     assert rest is not None
-    assert [c.identity for c in rest.calls] == [b"2", b"3"]
+    assert ids(rest.calls) == ["2", "3"]
     assert not batcher.has("A")
 
 
@@ -170,7 +187,7 @@ def test_a_flows_calls_can_be_withdrawn() -> None:
         batcher.add(call("A", identity), 0.0)
     batcher.add(call("B", "1"), 0.0)
     assert batcher.others_ready("B")
-    assert [c.identity for c in batcher.withdraw("A")] == [b"1", b"2", b"3"]
+    assert ids(batcher.withdraw("A")) == ["1", "2", "3"]
     assert batcher.withdraw("A") == []
     assert batcher.flows() == ["B"]
     assert not batcher.others_ready("B")
@@ -178,12 +195,12 @@ def test_a_flows_calls_can_be_withdrawn() -> None:
 
 def test_a_draft_that_was_closed_takes_nothing_more_even_as_the_last() -> None:
     """Two calls of one identifier would be in one batch, and its answer could not tell which."""
-    batcher = Batcher(lambda _: Bounds(3, 25, 1.0))
+    batcher = Batcher(lambda _: Bounds(3, 2 * CALL_BYTES + 5, 1.0))
     for identity in ("1", "2", "3"):
         batcher.add(call("A", identity), 0.0)
-    assert [c.identity for c in batcher.withdraw_last("A", 1)] == [b"3"]
+    assert ids(batcher.withdraw_last("A", 1)) == ["3"]
     batcher.add(call("A", "1", size=1), 0.0)
     first, second = batcher.take(2.0, everything), batcher.take(2.0, everything)
     assert first is not None
     assert second is not None
-    assert [[c.identity for c in each.calls] for each in (first, second)] == [[b"1", b"2"], [b"1"]]
+    assert [ids(each.calls) for each in (first, second)] == [["1", "2"], ["1"]]

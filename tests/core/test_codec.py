@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core import codec
+from service.core.calls import Call
 from service.core.codec import CODEC_VERSION, Recipe
+from service.core.intake import PlainRecord
 from service.errors import EventRefused
+from service.pipeline.bodies import fragments
 
 FLOW = "AbCd1234"
 SECURITY_ID = "a1" * 32
@@ -73,8 +76,9 @@ def test_filling_changes_the_start_time_only_and_can_be_repeated() -> None:
     """A batch sealed anew on the next day would keep yesterday's time."""
     rebuilt = codec.rebuild(EVENT, FILLING, SOURCE)
     assert rebuilt.start_day is None, "a filled time never expires"
-    first = codec.filled(rebuilt.fragment, rebuilt.fill_at, MIDNIGHT)
-    again = codec.filled(first, rebuilt.fill_at, "2031-01-01T00:00:00+05:30")
+    fill_at = codec.place_to_fill(rebuilt.fragment, rebuilt.identifier_end)
+    first = codec.filled(rebuilt.fragment, fill_at, MIDNIGHT)
+    again = codec.filled(first, fill_at, "2031-01-01T00:00:00+05:30")
     assert json.loads(first) == {
         "client-identifier": "c-1",
         "start-time": MIDNIGHT,
@@ -89,7 +93,9 @@ def test_a_recovered_batch_gets_its_own_fill_time() -> None:
     """After a crash a dialer's batch would have other bytes, and be called twice."""
     sealed = msgspec.structs.replace(FILLING, fill_time=MIDNIGHT)
     rebuilt = codec.rebuild(EVENT, sealed, SOURCE)
-    assert json.loads(rebuilt.fragment)["start-time"] == MIDNIGHT
+    call = Call(PlainRecord(EVENT), rebuilt.flow_id, rebuilt.fragment, rebuilt.identifier_end, 0)
+    [element] = fragments([call], sealed)
+    assert json.loads(element)["start-time"] == MIDNIGHT
 
 
 def test_a_rebuild_skips_validation() -> None:

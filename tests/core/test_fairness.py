@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.core.batching import Batcher, Bounds, Draft
+from service.core.identifiers import string_form
 from tests.core.test_batching import call
 
 MINE, OTHERS = "A", "BCDE"
@@ -62,7 +63,7 @@ class Course:
 
     def _check(self, draft: Draft) -> None:
         for one in draft.calls:
-            before, rounds = self._waiting.pop(one.identity.decode())
+            before, rounds = self._waiting.pop(string_form(one.identity))
             for other in OTHERS:
                 passed = self.sent[other] - before[other]
                 assert passed <= rounds * self.quanta[other] + self.calls_max

@@ -128,15 +128,10 @@ def test_what_was_accepted_is_made_into_the_same_bytes_again(
     call = made(recipe).accept(record)
     kept = msgspec.msgpack.decode(msgspec.msgpack.encode(recipe), type=Recipe)
     rebuilt = codec.rebuild(value, kept, source)
-    fragment = call.fragment
-    if call.fill_at >= 0:
-        fragment = codec.filled(fragment, call.fill_at, recipe.fill_time or "")
     assert rebuilt == (
         call.flow_id,
-        call.identifier,
-        call.identity,
-        fragment,
-        call.fill_at,
+        call.fragment,
+        call.identifier_end,
         call.extra.start_day,
         call.extra.expires_at,
     )

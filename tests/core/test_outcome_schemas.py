@@ -18,6 +18,7 @@ from service.core.outcome_schemas import (
     result_json_schema,
 )
 from service.core.outcomes import Acceptance, Failure, Results, dead_letter, template_of
+from tests.support.calls import call_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def validator(schema: Schema) -> jsonschema.Draft202012Validator:
 
 def call(identifier: bytes) -> Call:
     """A call of a flow with this client-identifier."""
-    return Call(Event(), "AbCd1234", identifier, b"x", b"{}", -1, 0)
+    return call_of(Event(), "AbCd1234", identifier)
 
 
 @pytest.mark.parametrize("identifier", [b'"order-1"', b"17", b"1.0", b"true", b'{"a":[1]}', b"[0]"])

@@ -13,6 +13,7 @@ import pytest
 from service.core.calls import Call, Header
 from service.core.outcome_schemas import result_json_schema
 from service.core.outcomes import Acceptance, Failure, Results, dead_letter, rfc3339, template_of
+from tests.support.calls import call_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ ACCEPTANCE = Acceptance(
 
 def call(identifier: bytes = b'"c1"') -> Call:
     """An accepted call."""
-    return Call(Event(), "AbCd1234", identifier, b"c1", b"{}", -1, 0)
+    return call_of(Event(), "AbCd1234", identifier)
 
 
 def headers_of(headers: list[Header]) -> dict[str, str]:
@@ -88,7 +89,7 @@ def test_a_replays_five_headers_are_enough_for_an_origin() -> None:
         ("dispatch.replay-count", b"1"),
     ]
     replayed = dataclasses.replace(Event(), headers=tuple(headers))
-    again = Call(replayed, "AbCd1234", b'"c1"', b"c1", b"{}", -1, 0)
+    again = call_of(replayed, "AbCd1234")
     [(_, value, _)] = Results(template_of(ACCEPTANCE), [again], ["u-1"], {"night-1"})
     result: dict[str, Any] = json.loads(value or b"")
     assert result["origin"] == {

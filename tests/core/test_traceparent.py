@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from service.core.calls import Call, Header
 from service.core.traceparent import Parent, parents_of, parse
+from tests.support.calls import call_of
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 VALUE = f"00-{TRACE}-{SPAN}-01".encode()
@@ -31,7 +32,7 @@ class Plain:
 
 def call_with(*headers: Header) -> Call:
     """A call whose event had these headers."""
-    return Call(Plain(headers), "Flow0000", b"1", b"1", b"", -1, 0)
+    return call_of(Plain(headers), "Flow0000")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from service.core.offsets import Ledger
 from service.core.outcomes import Acceptance, Failure, Results, dead_letter, template_of
 from service.ports import Outgoing, Write
 from service.settings import Settings
+from tests.support.calls import call_of
 from tests.support.kafka import produce, read_all
 
 FLOW = "AbCd1234"
@@ -146,7 +147,7 @@ class Past:
     def _call(self, offset: int) -> Call:
         record = self.records[offset]
         identifier = json.dumps(json.loads(record.value)["client-identifier"]).encode()
-        return Call(record, FLOW, identifier, identifier, b"{}", -1, 0)
+        return call_of(record, FLOW, identifier)
 
     @staticmethod
     def _now_ms() -> int:
