@@ -24,6 +24,7 @@ WRITES: list[Write] = [
     (b"key", b"value", [("name", b"content")]),
     (None, b"no key", []),
     (b"no value", None, []),
+    (b"no value", b"of the same key", []),
     *((b"%d" % number, b"v" * 100, []) for number in range(100)),
 ]
 
@@ -87,6 +88,7 @@ def test_records_are_those_of_aiokafka() -> None:
         assert tuple(mine.headers) == tuple(one.headers)
     assert ours[0].headers
     assert ours[0].timestamp is ours[1].timestamp
+    assert ours[2].key is ours[3].key
 
 
 async def test_a_reader_has_its_consumer_make_them(monkeypatch: pytest.MonkeyPatch) -> None:

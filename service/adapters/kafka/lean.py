@@ -22,9 +22,10 @@ NO_COMPRESSION = 0
 
 
 class LeanRecords(PartitionRecords):  # type: ignore[misc]  # no types
-    """Records of one fetch, as `KeptRecord`; neighbours of one millisecond share its object."""
+    """Records of one fetch, as `KeptRecord`; what neighbours have alike is one object."""
 
     _timestamp = -1
+    _key: bytes | None = None
 
     def _consumer_record(self, tp: TopicPartition, record: Any) -> KeptRecord:
         timestamp = record.timestamp
@@ -32,13 +33,18 @@ class LeanRecords(PartitionRecords):  # type: ignore[misc]  # no types
             timestamp = self._timestamp
         else:
             self._timestamp = timestamp
+        key = record.key
+        if key == self._key:
+            key = self._key
+        else:
+            self._key = key
         headers = record.headers
         return KeptRecord(
             tp.topic,
             tp.partition,
             record.offset,
             timestamp,
-            record.key,
+            key,
             record.value,
             tuple(headers) if headers else (),
         )
