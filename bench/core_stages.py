@@ -18,6 +18,7 @@ from service.core.offsets import Ledger
 from service.core.outcomes import Acceptance, Results, template_of
 from service.core.rate import WindowGuard
 from service.core.verdicts import Response, judge
+from service.pipeline.judging import Identifiers
 
 CALLS = 500
 OPEN_BATCHES = 20
@@ -91,7 +92,7 @@ class CoreStages:
 
     def verdict(self) -> None:
         """What an ordinary answer means."""
-        request = Request([call.identifier for call in self._calls], NOW, NOW)
+        request = Request(Identifiers(self._calls), NOW, NOW)
         judge("bulk", History(), request, Response(202, ACCEPTED))
 
     def outcome(self) -> None:

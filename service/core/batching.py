@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.core.calls import Call
+from service.core.codec import IDENTIFIER_AT
 from service.core.fairness import Rotation
 
 CALLS_UNBOUNDED = 2**31
@@ -41,6 +42,7 @@ class Bounds:
 
 
 NEVER = float("inf")
+QUOTE = ord('"')
 UNBOUNDED = Bounds(CALLS_UNBOUNDED, 2**63, 0.0)
 
 
@@ -70,11 +72,14 @@ class Draft:
         end = min(len(calls), at + bounds.calls_max - len(mine))
         while at < end:
             call = calls[at]
-            more = size + len(call.fragment) + (1 if mine else 0)
+            fragment = call.fragment
+            more = size + len(fragment) + (1 if mine else 0)
             if more > bounds.fragments_bytes_max and mine:
                 self._close(Cause.BYTES)
                 break
-            identity = hash(call.identity)
+            # As `Call.identity`; asking it would cost as much as all else here.
+            identifier = fragment[IDENTIFIER_AT : call.identifier_end]
+            identity = hash(identifier if identifier[0] == QUOTE else call.identity)
             if identity in seen:
                 self._close(Cause.REPEAT)
                 break

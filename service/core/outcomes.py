@@ -16,6 +16,7 @@ from itertools import repeat
 import msgspec
 
 from service.core.calls import Call, Header, Place, Record
+from service.core.codec import IDENTIFIER_AT
 from service.core.origin import origin_of, without
 
 RECORD_OVERHEAD_BYTES = 1024
@@ -92,7 +93,7 @@ class Results:
             record = call.record
             headers = record.headers
             value = template % (
-                call.identifier,
+                call.fragment[IDENTIFIER_AT : call.identifier_end],
                 b"null" if uuid is None else _encode(uuid),
                 _place(record.topic, record.partition),
                 record.offset,

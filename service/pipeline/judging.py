@@ -31,7 +31,7 @@ from service.pipeline.flows import Flows
 from service.settings import Settings
 
 
-class _Identifiers(Sequence[bytes]):
+class Identifiers(Sequence[bytes]):
     """Those of a batch's calls, made only if an answer names calls."""
 
     def __init__(self, calls: Sequence[Call]) -> None:
@@ -60,7 +60,7 @@ def verdict_on(
     days = [extra.start_day for extra in extras if extra.start_day is not None]
     days += [day for day in (batch.fill_day, batch.shift_day) if day is not None]
     request = Request(
-        _Identifiers(batch.calls),
+        Identifiers(batch.calls),
         wall - seconds,
         wall,
         min(days, default=None),
