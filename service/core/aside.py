@@ -14,7 +14,7 @@ from operator import attrgetter
 
 import msgspec
 
-from service.core.calls import Call, Header, KeptRecord, Place, Record
+from service.core.calls import Call, HeadedRecord, Header, Place, Record
 from service.errors import CheckpointUnreadable
 
 ASIDE_HEADER = "dispatch.aside"
@@ -58,7 +58,7 @@ class Note(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, kw_o
     first_failed_ms: int | None = None
 
 
-class Aside(KeptRecord, frozen=True, gc=False):
+class Aside(HeadedRecord, frozen=True, gc=False):
     """An event that was set aside: it names its source, and lies at `place`."""
 
     place: Place

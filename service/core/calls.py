@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
 
@@ -75,7 +75,13 @@ class KeptRecord(msgspec.Struct, frozen=True, gc=False):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[Header]
+    headers: ClassVar[Sequence[Header]] = ()
+
+
+class HeadedRecord(KeptRecord, frozen=True, gc=False):
+    """One with headers: most have none, and need no place for them."""
+
+    headers: Sequence[Header]  # type: ignore[misc]  # hides the class's own
 
 
 class Extra(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from service.core.calls import KeptRecord
+from service.core.calls import HeadedRecord, KeptRecord
 from service.ports import Write
 
 NO_COMPRESSION = 0
@@ -38,16 +38,9 @@ class LeanRecords(PartitionRecords):  # type: ignore[misc]  # no types
             key = self._key
         else:
             self._key = key
+        fields = (tp.topic, tp.partition, record.offset, timestamp, key, record.value)
         headers = record.headers
-        return KeptRecord(
-            tp.topic,
-            tp.partition,
-            record.offset,
-            timestamp,
-            key,
-            record.value,
-            tuple(headers) if headers else (),
-        )
+        return HeadedRecord(*fields, tuple(headers)) if headers else KeptRecord(*fields)
 
 
 def install() -> None:

@@ -16,7 +16,7 @@ ACCEPTANCE = Acceptance("b", "AbCd1234", "r", 202, "response", 1, 1_767_605_401_
 
 def test_each_uuid_stays_with_its_call_and_each_try_writes_the_same() -> None:
     """A uuid of another customer's call, or a second try without results, could not be mended."""
-    records = [KeptRecord("calls.requests", at % 3, at, 77, b"k", b"{}", ()) for at in range(9)]
+    records = [KeptRecord("calls.requests", at % 3, at, 77, b"k", b"{}") for at in range(9)]
     calls = [call_of(r, "AbCd1234", b'"c%d"' % r.offset) for r in records]
     outbox = Outbox()
     outbox.accepted(TARGETS.results_of(calls, ACCEPTANCE, [f"u{at}" for at in range(9)], ()), {})
