@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +24,19 @@ GARBAGE_OBJECTS = 50_000
 """New objects between two collections of the young: some MB."""
 
 
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Let imports believe that a module is not installed."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # as the import system has it
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
 @click.command()
 @config_option
 def run(config_path: str | None) -> None:
@@ -30,7 +46,9 @@ def run(config_path: str | None) -> None:
     """
     settings = load_settings(config_path)
     # Imported late: `--help` and wrong configurations need none of it.
-    from service.adapters.logs import configure_logs  # noqa: PLC0415
+    # structlog would load rich for tracebacks on terminals, which are not shown: it keeps 4 MB.
+    with _without("rich"):
+        from service.adapters.logs import configure_logs  # noqa: PLC0415
     from service.app import run as run_app  # noqa: PLC0415
     from service.replay import replays  # noqa: PLC0415
 
