@@ -129,7 +129,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     @property
     def identity(self) -> bytes:
         """Its string form, as JSON: no two calls of a batch may share it."""
-        return identity_of(self.fragment[IDENTIFIER_AT : self.identifier_end])
+        return identity_of(self.identifier)
 
     @property
     def fill_at(self) -> int:

@@ -72,7 +72,7 @@ class Flood:
         oldest = now - self._window
         while self._of_flow:
             flow_id, rows = next(iter(self._of_flow.items()))
-            if rows and rows[-1][0] > self._step - STEPS:
+            if rows[-1][0] > self._step - STEPS:
                 break
             del self._of_flow[flow_id]
         for account, trips in list(self._trips.items()):

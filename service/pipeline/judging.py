@@ -5,7 +5,7 @@ Knows nothing of what follows from it (settling.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from service.core.calls import PLAIN, Call
@@ -39,6 +39,9 @@ class Identifiers(Sequence[bytes]):
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (call.identifier for call in self._calls)
 
     def __getitem__(self, at: Any) -> Any:
         return self._calls[at].identifier

@@ -46,7 +46,7 @@ class Permits:
         flow_id = batch.flow_id
         self.waiting.remove(batch)
         # Or the resends of a flow whose hold ended would all go before its neighbours' batches.
-        if [other for other in self.waiting if other.flow_id == flow_id]:
+        if any(other.flow_id == flow_id for other in self.waiting):
             self.waiting.sort(key=lambda other: other.flow_id == flow_id)
         self.in_flight += 1
         self._of_flow[flow_id] += 1

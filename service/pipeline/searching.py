@@ -109,10 +109,8 @@ class Search:
 
     def passed(self, batch: Batch) -> None:
         """A batch got an answer that shows that its flow takes calls."""
-        flow_id = batch.flow_id
-        for other in [one for one in self._state.open.values() if one.flow_id == flow_id]:
-            if other is batch:
-                continue
+        flow_id, open_batches = batch.flow_id, self._state.open.values()
+        for other in [o for o in open_batches if o.flow_id == flow_id and o is not batch]:
             stage = other.saved.stage
             family = batch.saved.search is not None and other.saved.search == batch.saved.search
             if stage is Stage.SUSPECT:

@@ -78,6 +78,16 @@ def test_a_repeated_identifier_waits_for_the_next_batch() -> None:
     assert ids(later.calls) == ["1", "2"]
 
 
+def test_identifiers_of_one_string_form_are_never_in_one_batch() -> None:
+    """An answer that turns a number into a string would name two calls."""
+    batcher = Batcher(lambda _: Bounds(100, 1000, 5.0))
+    for identifier in (b"1", b'"1"'):
+        batcher.add(call_of(Stub(), "A", identifier), 0.0)
+    draft = batcher.take(0.0, everything)
+    assert draft is not None
+    assert ([c.identifier for c in draft.calls], draft.cause) == ([b"1"], Cause.REPEAT)
+
+
 def test_a_batch_that_is_ready_by_age_fills_until_it_is_taken() -> None:
     """With a backlog over many flows batches are full, not small."""
     batcher = Batcher(lambda _: Bounds(100, 1000, 1.0))

@@ -31,6 +31,14 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     assert flood.count(FLOW, ACCOUNT, 10, 10, 62.0) is not None
 
 
+def test_what_failed_within_one_window_is_counted_together() -> None:
+    """A slow flow would burn its backlog drop by drop."""
+    flood = Flood(0.5, 100, 60.0)
+    for second in (0.0, 20.0, 40.0):
+        assert flood.count(FLOW, ACCOUNT, 30, 30, second) is None
+    assert flood.count(FLOW, ACCOUNT, 10, 10, 59.0) is not None
+
+
 def test_good_calls_of_another_flow_do_not_hide_it() -> None:
     """One broken flow among twenty is still burnt."""
     flood = Flood(0.5, 100, 60.0)

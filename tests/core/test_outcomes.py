@@ -32,7 +32,7 @@ class Event:
 ACCEPTANCE = Acceptance(
     batch_id="00ff",
     flow_id="AbCd1234",
-    request_id='r"1%d',
+    request_id='r"1%dé✓',
     code=202,
     confirmation="response",
     attempts=2,
@@ -62,7 +62,7 @@ def test_a_result_has_every_field_and_only_the_trace_of_the_headers() -> None:
         "flow-id": "AbCd1234",
         "status": "accepted",
         "confirmation": "response",
-        "request-id": 'r"1%d',
+        "request-id": 'r"1%dé✓',
         "phonon-uuid": "u-1",
         "api-response-code": 202,
         "batch-id": "00ff",
