@@ -31,6 +31,14 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     assert flood.count(FLOW, ACCOUNT, 10, 10, 62.0) is not None
 
 
+def test_what_is_older_is_forgotten_of_a_flow_that_never_rests() -> None:
+    """It would be stopped for what failed hours ago."""
+    flood = Flood(0.5, 100, 60.0)
+    assert flood.count(FLOW, ACCOUNT, 90, 90, 0.0) is None
+    assert flood.count(FLOW, ACCOUNT, 1, 0, 30.0) is None
+    assert flood.count(FLOW, ACCOUNT, 90, 90, 61.0) is None
+
+
 def test_what_failed_within_one_window_is_counted_together() -> None:
     """A slow flow would burn its backlog drop by drop."""
     flood = Flood(0.5, 100, 60.0)

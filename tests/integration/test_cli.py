@@ -43,6 +43,16 @@ def call_dispatcher(*arguments: str, **variables: str) -> subprocess.CompletedPr
     )
 
 
+def test_the_logs_of_a_service_load_no_rich_and_leave_it_to_others() -> None:
+    """It would keep some MB in each replica, for tracebacks that are never shown."""
+    code = (
+        "import sys; from service.commands.run import _without\n"
+        "with _without('rich'): import service.adapters.logs\n"
+        "assert not [name for name in sys.modules if name.startswith('rich')]; import rich"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A configuration that is right."""
