@@ -80,7 +80,13 @@ class Loops:
             world.owner,
             clock,
             (before.owner, before.turn) if before else None,
-            TurnHooks(self._pick, self._next_pick_at, self._release, self._after_turn),
+            TurnHooks(
+                self._pick,
+                self._next_pick_at,
+                self._release,
+                self._after_turn,
+                self.sender.supplied,
+            ),
         )
         self._settler.connect(self.sender, self.turns)
         ring = self.turns.bell.ring

@@ -151,6 +151,15 @@ class Sender:
             return False
         return self._window.has_room(calls + self._calls_max, unsent + 1, now)
 
+    def supplied(self) -> bool:
+        """Whether more waits for a slot than half of what a turn seals.
+
+        The flights go on for a while then: a turn for each of their answers would cost more than
+        the answers.
+        """
+        room = self._permits.slots_left() + self._ahead
+        return not self._draining and 2 * len(self._permits.waiting) > room
+
     def _due(self, batch: Batch) -> float:
         return max(self._permits.due(batch), self.circuit_until)
 
@@ -212,6 +221,8 @@ class Sender:
 
     def _launch(self, batch: Batch, grant: Grant, turns: Turns) -> None:
         self._permits.took_off(batch)
+        if not self.supplied():
+            turns.needed.ring()
         batch.sent = batch.tried = True
         timeout = self._state.settings.provider.timeout_seconds
         until = asyncio.get_running_loop().time() + timeout

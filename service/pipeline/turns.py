@@ -22,6 +22,8 @@ from service.pipeline.outbox import Outbox
 from service.pipeline.state import LaneState
 from service.ports import Broker, Clock, Outgoing, Stored, TopicPartition, Writer
 
+GATHER_SECONDS = 0.025
+"""A turn waits no longer for what flights bring while they need no turn themselves."""
 RETAKE_SECONDS = 1.0
 """Between two tries to find out what became of a transaction."""
 
@@ -47,6 +49,8 @@ class TurnHooks:
     """A sealed batch is durable."""
     after: Callable[[], None]
     """A turn is committed."""
+    supplied: Callable[[], bool]
+    """Whether the flights have enough to go on with for some time without a turn."""
 
 
 class Turns:
@@ -64,6 +68,8 @@ class Turns:
     ) -> None:
         """`last` is the owner and turn of the predecessor's last checkpoint."""
         self.bell = Bell()
+        self.needed = Bell()
+        """Rung when the flights are no longer supplied."""
         self.committed = 0
         self._state = state
         self._broker = broker
@@ -84,6 +90,8 @@ class Turns:
         """Make turns as they are needed until `stop`; when idle, none."""
         loop = asyncio.get_running_loop()
         while not self._stopping:
+            if self._state.outbox and self._hooks.supplied():
+                await self.needed.wait_next(GATHER_SECONDS)
             sealed = self._hooks.pick()
             if sealed or self._state.outbox:
                 await self.commit(sealed)
