@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from service.pipeline.batch import Batch
 from service.pipeline.outbox import Outbox
 from service.pipeline.turns import GATHER_SECONDS, TurnHooks, Turns
 from tests.simulation.loop import VirtualLoop
@@ -45,7 +43,7 @@ class _Noted(Turns):
     def begin(self, state: Any) -> None:
         self.lane, self.began = state, list[float]()
 
-    async def commit(self, sealed: Sequence[Batch] = (), *, released: bool = False) -> int:
+    async def commit(self, *_: Any, **__: Any) -> int:
         self.began.append(asyncio.get_running_loop().time())
         self.lane.outbox = Outbox()
         return 0
@@ -84,4 +82,5 @@ def test_a_turn_waits_for_more_while_the_flights_need_none(
         await running
         return [at - started for at in turns.began]
 
-    assert VirtualLoop().run(main()) == [pytest.approx(waited, abs=1e-4)]
+    loop = VirtualLoop()  # type: ignore[abstract]
+    assert loop.run(main()) == [pytest.approx(waited, abs=1e-4)]
