@@ -18,11 +18,6 @@ class Bell:
         """Wake the waiter, or the next one to wait."""
         self._event.set()
 
-    async def wait_next(self, seconds: float) -> None:
-        """The same, but what rang before is forgotten."""
-        self._event.clear()
-        await self.wait(seconds)
-
     async def wait(self, seconds: float | None = None) -> None:
         """Return when it rings, or after `seconds`."""
         try:
@@ -31,3 +26,8 @@ class Bell:
         except TimeoutError:
             pass
         self._event.clear()
+
+    async def wait_next(self, seconds: float) -> None:
+        """The same, but what rang before is forgotten."""
+        self._event.clear()
+        await self.wait(seconds)
