@@ -1,7 +1,8 @@
-"""The provider's HTTP API through one aiohttp session.
+"""The provider's HTTP API over connections of one aiohttp connector.
 
 Knows nothing of what an answer means: it tells apart only what came back, what may have arrived,
-and what provably never left.
+and what provably never left. It speaks to aiohttp's connector and protocol themselves: a session
+and its request cost three times as much for each POST (docs/decisions/022).
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import select
 import socket
 import struct
 from collections.abc import Callable
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 import aiohttp
+from aiohttp import hdrs
 from aiohttp.client_reqrep import ClientRequest
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
 
 from service.core.verdicts import Answer, NoAnswer, NotSent, Response
 
 if TYPE_CHECKING:
-    from aiohttp.client_reqrep import ClientResponse
+    from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import AddrInfoType, Connection
 
 ANSWER_BYTES_BESIDES = 65_536
@@ -32,6 +35,9 @@ CONNECT_SECONDS_MAX = 10.0
 """To connect; a POST that has not begun by then was not sent, and is free to go again."""
 
 CLOSED = select.POLLRDHUP | select.POLLHUP | select.POLLERR
+LAST_INTERIM_STATUS = 199
+SWITCHING_PROTOCOLS = 101
+"""The one interim status that no answer follows."""
 
 
 class _SpentConnectionError(aiohttp.ClientError):
@@ -51,8 +57,8 @@ class _Flight:
         """Connections that carried a request before."""
         self._transport: asyncio.WriteTransport | None = None
 
-    def begin(self, connection: Connection) -> None:
-        """The connection stands, the first byte is next.
+    def begin(self, connection: Connection) -> tuple[asyncio.WriteTransport, ResponseHandler]:
+        """The connection stands, the first byte is next; returns its two ends.
 
         Raises:
             ClientError: it must not be sent any more, or not on this connection.
@@ -70,6 +76,7 @@ class _Flight:
             raise aiohttp.ClientError("the provider closed before the first byte")
         self._used.add(transport)
         self._transport = transport
+        return transport, protocol
 
     @property
     def began(self) -> bool:
@@ -80,17 +87,6 @@ class _Flight:
         """End it on the wire: nothing that is still buffered may be delivered."""
         if self._transport is not None:
             self._transport.abort()
-
-
-_flight: ContextVar[_Flight] = ContextVar("flight")
-
-
-class _TrackedRequest(ClientRequest):
-    """Notes the transport just before the first byte is written to it."""
-
-    async def send(self, conn: Connection) -> ClientResponse:
-        _flight.get().begin(conn)
-        return await super().send(conn)
 
 
 def _events(transport: asyncio.WriteTransport) -> int:
@@ -118,69 +114,89 @@ class HttpProvider:
     """`Provider` on aiohttp. Create it inside the running loop."""
 
     def __init__(self, url: str, timeout_seconds: float, user_agent: str) -> None:
-        self._url = url
         self._timeout_seconds = timeout_seconds
         self._used: WeakSet[asyncio.WriteTransport] = WeakSet()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, socket_factory=_hard_closing_socket),
-            request_class=_TrackedRequest,
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=min(CONNECT_SECONDS_MAX, timeout_seconds)
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={
-                "Content-Type": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": user_agent,
-            },
+        self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_hard_closing_socket)
+        self._connecting = aiohttp.ClientTimeout(
+            total=None, sock_connect=min(CONNECT_SECONDS_MAX, timeout_seconds)
         )
+        headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": user_agent,
+        }
+        # Never sent itself: it says where to connect, and which headers go with each request.
+        self._request = ClientRequest(
+            "POST", URL(url), headers=headers, loop=asyncio.get_running_loop()
+        )
+        self._head = _head(self._request)
 
     async def post(self, body: bytes, may_begin: Callable[[], bool]) -> Answer:
         """See `Provider.post`."""
         flight = _Flight(may_begin, self._used)
-        _flight.set(flight)
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._post(body)
+                return await self._post(body, flight)
         except TimeoutError:
             flight.abort()
             return NoAnswer("timeout") if flight.began else NotSent("no connection in time")
         except asyncio.CancelledError:
             flight.abort()
             raise
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             flight.abort()
             cause = type(error).__name__
             return NoAnswer(cause) if flight.began else NotSent(cause)
 
-    async def _post(self, body: bytes) -> Answer:
+    async def _post(self, body: bytes, flight: _Flight) -> Response:
         # It ends: each spent connection is closed, and a new one is not spent.
         while True:
+            connection = await self._connector.connect(self._request, [], self._connecting)
             try:
-                return await self._post_once(body)
+                return await self._exchange(connection, body, flight)
             except _SpentConnectionError:
                 continue
+            finally:
+                # Unless it was released before, to be kept.
+                connection.close()
 
-    async def _post_once(self, body: bytes) -> Answer:
-        async with self._session.post(self._url, data=body, allow_redirects=False) as response:
-            retry_after = response.headers.get("Retry-After")
-            bytes_max = ANSWER_BYTES_BESIDES + ANSWER_BYTES_MAX_PER_BYTE * len(body)
-            received, complete = await _read_bounded(response, bytes_max)
-            if not complete:
-                response.close()
-            return Response(response.status, received, retry_after, truncated=not complete)
+    async def _exchange(self, connection: Connection, body: bytes, flight: _Flight) -> Response:
+        transport, protocol = flight.begin(connection)
+        protocol.set_response_params(read_until_eof=True)
+        transport.write(self._head % (len(body), body))
+        while True:
+            message, content = await protocol.read()
+            if message.code > LAST_INTERIM_STATUS or message.code == SWITCHING_PROTOCOLS:
+                break
+        bytes_max = ANSWER_BYTES_BESIDES + ANSWER_BYTES_MAX_PER_BYTE * len(body)
+        received, complete = await _read_bounded(content, bytes_max)
+        if complete and not transport.get_write_buffer_size():
+            connection.release()
+        else:
+            flight.abort()
+        retry_after = message.headers.get("Retry-After")
+        return Response(message.code, received, retry_after, truncated=not complete)
 
     async def close(self) -> None:
-        """Close the session and its connections."""
-        await self._session.close()
+        """Close the connections."""
+        await self._connector.close()
 
 
-async def _read_bounded(response: Any, bytes_max: int) -> tuple[bytes, bool]:
+def _head(request: ClientRequest) -> bytes:
+    """All of a request but the length of its body, and the body."""
+    lines = [f"POST {request.url.raw_path_qs} HTTP/1.1"]
+    others = (each for each in request.headers.items() if each[0] != hdrs.CONTENT_LENGTH)
+    lines += [f"{name}: {text}" for name, text in others]
+    head = "\r\n".join(lines).encode("ascii").replace(b"%", b"%%")
+    return b"%b\r\nContent-Length: %%d\r\n\r\n%%b" % head
+
+
+async def _read_bounded(content: aiohttp.StreamReader, bytes_max: int) -> tuple[bytes, bool]:
     """The body, and whether it is all that was announced; nothing of one over `bytes_max`."""
     parts: list[bytes] = []
     size = 0
     try:
-        async for part in response.content.iter_chunked(65_536):
+        while part := await content.readany():
             parts.append(part)
             size += len(part)
             if size > bytes_max:

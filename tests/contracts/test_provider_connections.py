@@ -168,6 +168,16 @@ async def test_an_answer_before_the_body_was_read_is_an_answer(other: Other, len
     assert await post == Response(413, b"")
 
 
+async def test_a_connection_that_holds_a_body_back_is_not_kept(other: Other) -> None:
+    """The next request would stand behind the rest of this one, and be read as part of it."""
+    post = asyncio.create_task(other.provider.post(b"x" * 16_000_000, always))
+    connection = await asyncio.to_thread(other.accept)
+    await asyncio.to_thread(connection.recv, 100)
+    connection.sendall(http(b"", first=b"HTTP/1.1 413 Too Large"))
+    assert await post == Response(413, b"")
+    assert await other.second_post() == SECOND
+
+
 async def test_an_answer_before_the_body_and_a_close(other: Other) -> None:
     """Closed with our body unread, the kernel resets: the answer that came first still counts."""
     post = asyncio.create_task(other.provider.post(b"x" * 262_144, always))
