@@ -49,6 +49,7 @@ def run(config_path: str | None) -> None:
     # structlog would load rich for tracebacks on terminals, which are not shown: it keeps 4 MB.
     with _without("rich"):
         from service.adapters.logs import configure_logs  # noqa: PLC0415
+    from service.adapters.loop import Loop  # noqa: PLC0415
     from service.app import run as run_app  # noqa: PLC0415
     from service.replay import replays  # noqa: PLC0415
 
@@ -61,4 +62,5 @@ def run(config_path: str | None) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_OBJECTS)
-    asyncio.run(run_app(settings, standings, config_path))
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(run_app(settings, standings, config_path))
