@@ -37,7 +37,7 @@ STAGES: Sequence[tuple[str, str, Sequence[str]]] = (
     (
         "fragment",
         "the exact bytes of one element of the request",
-        ("core/codec.py:lay_out", "core/codec.py:keys_json", "core/intake.py:_keys"),
+        ("core/codec.py:lay_out", "core/codec.py:sent_keys", "core/intake.py:_keys"),
     ),
     (
         "ledger",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw, UnsetType
 
 from service.core.identifiers import identifier_of
 from service.core.numbers import ForeignNumbers, NumberCheck, NumberFormat, canonical
@@ -25,11 +25,11 @@ FLOW_ID_CHARACTERS = 8
 TAIL_BYTES = 64
 SHIFT_BYTES = 45
 """Reserved for a start-time that a re-mint adds to the first call (provider-api.md, 201)."""
-PLACEHOLDER = b"0000-00-00T00:00:00+05:30"
+PLACEHOLDER = "0000-00-00T00:00:00+05:30"
 """Stands in a fragment until sealing fills the time in; of the same length as any start-time."""
 
 _START = b',"start-time":"'
-_TO_FILL = _START + PLACEHOLDER
+_TO_FILL = _START + PLACEHOLDER.encode("ascii")
 _IDENTIFIER = b'{"client-identifier":'
 IDENTIFIER_AT = len(_IDENTIFIER)
 """Where in a fragment the client-identifier begins."""
@@ -58,6 +58,15 @@ class Recipe(msgspec.Struct, frozen=True, array_like=True):
     shift_time: str | None = None
     """25 characters: the start-time of the batch's first call, moved so that the bytes differ for
     a provider whose checksum passes over white space (provider-api.md, 201)."""
+
+
+class _Element(msgspec.Struct, rename="kebab", gc=False):
+    """One element of `calls`: its fields in the order in which they are sent."""
+
+    client_identifier: Raw
+    start_time: str | UnsetType
+    contact_numbers: list[str]
+    keys: list[Key]
 
 
 class Rebuilt(NamedTuple):
@@ -152,35 +161,38 @@ def place_to_fill(fragment: bytes, identifier_end: int) -> int:
     return -1
 
 
-def lay_out(identifier: bytes, start: bytes | None, numbers: bytes, keys: bytes) -> bytes:
-    """One element of `calls`."""
-    if start is None:
-        return b'{"client-identifier":%b,"contact-numbers":%b,"keys":%b}' % (
-            identifier,
-            numbers,
-            keys,
-        )
-    return b'{"client-identifier":%b,"start-time":"%b","contact-numbers":%b,"keys":%b}' % (
-        identifier,
-        start,
-        numbers,
-        keys,
-    )
+def lay_out(identifier: Raw, start: str | UnsetType, numbers: list[str], keys: list[Key]) -> bytes:
+    """One element of `calls`.
+
+    Args:
+        identifier: the exact JSON that `identifier_of` makes of it.
+        start: as `start_of` has it.
+        numbers: by `sent_numbers`.
+        keys: by `sent_keys`.
+    """
+    return _encode(_Element(identifier, start, numbers, keys))
 
 
-def numbers_json(
+def sent_numbers(
     numbers: Sequence[str | int],
     recipe: Recipe,
     check: NumberCheck | None,
     foreign: ForeignNumbers = "send",
-) -> bytes:
+) -> list[str]:
     """The numbers as they are sent, in order, without repeats.
 
     Raises:
-        EventRefused: one of them may not be called; see `numbers.canonical`.
+        EventRefused: there is none, or one of them may not be called; see `numbers.canonical`.
     """
     if not numbers:
-        return _encode([recipe.dummy_number])
+        if recipe.dummy_number is None:
+            raise EventRefused(
+                "invalid",
+                "contact-numbers",
+                "contact-numbers must hold at least one number; for a flow that needs none, "
+                "configure its dummy_number",
+            )
+        return [recipe.dummy_number]
     sent: dict[str, None] = {}
     for index, number in enumerate(numbers):
         try:
@@ -188,15 +200,15 @@ def numbers_json(
         except ValueError as error:
             field = f"contact-numbers[{index}]"
             raise EventRefused("invalid", field, f"{field} {error}") from error
-    return b'["%b"]' % '","'.join(sent).encode()
+    return list(sent)
 
 
-def keys_json(keys: list[Key]) -> bytes:
+def sent_keys(keys: list[Key]) -> list[Key]:
     """The keys as they are sent, all values strings."""
     for key in keys:
         if type(key.value) is not str:
-            return _encode([Key(key.name, key_text(key.value)) for key in keys])
-    return _encode(keys) if keys else b"[]"
+            return [Key(key.name, key_text(key.value)) for key in keys]
+    return keys
 
 
 def correlated(keys: list[Key], name: str, source: Source) -> list[Key]:
@@ -212,16 +224,15 @@ def key_text(value: str | int) -> str:
     return str(value)
 
 
-def start_of(event: Event, recipe: Recipe) -> tuple[bytes | None, int | None]:
-    """The start-time as it stands in the fragment, and its day.
+def start_of(event: Event, recipe: Recipe) -> tuple[str | UnsetType, int | None]:
+    """The start-time as it stands in the fragment, if one does, and its day.
 
     Raises:
         ValueError: it cannot be understood.
     """
     if event.start_time is not UNSET:
-        text, day = start_time(event.start_time, recipe.time_zone)
-        return text.encode(), day
-    return (PLACEHOLDER if recipe.fills_start_time else None), None
+        return start_time(event.start_time, recipe.time_zone)
+    return (PLACEHOLDER if recipe.fills_start_time else UNSET), None
 
 
 def rebuild(value: bytes, recipe: Recipe, source: Source) -> Rebuilt:
@@ -251,10 +262,7 @@ def _rebuild(event: Event, recipe: Recipe, source: Source) -> Rebuilt:
     if recipe.correlation_key is not None:
         keys = correlated(keys, recipe.correlation_key, source)
     fragment = lay_out(
-        identifier,
-        start,
-        numbers_json(numbers, recipe, check=None),
-        keys_json(keys),
+        Raw(identifier), start, sent_numbers(numbers, recipe, check=None), sent_keys(keys)
     )
     expires_at = (
         None if event.expires_at is UNSET else epoch_seconds(event.expires_at, recipe.time_zone)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -17,6 +18,8 @@ from service.core.schema import DEPTH_MAX
 _decode_string = msgspec.json.Decoder(str).decode
 _dump = json.JSONEncoder(ensure_ascii=False).encode
 _encode_string = msgspec.json.Encoder().encode
+plain_string = re.compile(rb'"[ !#-\[\]-~]+"').fullmatch
+"""The strict fast path: a string that is sent as it stands, and is its own string form."""
 _LITERALS = {b"true", b"false"}
 _EMPTY = "is empty; send the id by which you know this call"
 _NO_UTF8 = "is no UTF-8; encode the event as UTF-8"

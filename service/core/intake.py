@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from service.core.calls import PLAIN, Call, Extra, Header, Record, bytes_of
 from service.core.codec import (
@@ -20,13 +20,13 @@ from service.core.codec import (
     PLACEHOLDER,
     Recipe,
     correlated,
-    keys_json,
     lay_out,
-    numbers_json,
+    sent_keys,
+    sent_numbers,
     start_of,
 )
-from service.core.identifiers import identifier_of
-from service.core.numbers import INDIA_PREFIXES, ForeignNumbers, NumberCheck, indian_mobile
+from service.core.identifiers import identifier_of, plain_string
+from service.core.numbers import INDIA_PREFIXES, ForeignNumbers, NumberCheck, mobile_digits
 from service.core.refusals import undecodable
 from service.core.schema import KEY_PREFIX, Event, Key, decode_event
 from service.core.times import epoch_seconds
@@ -72,7 +72,7 @@ class _Flow:
     recipe: Recipe
     fragment_bytes_max: int
     india: str
-    start: bytes | None
+    start: str | UnsetType
     """Of an event that has no start-time."""
 
 
@@ -116,19 +116,18 @@ class Intake:
             raise undecodable(value, error) from error
         flow = self._flows.get(event.flow_id) or self._flow(event.flow_id)
         recipe = flow.recipe
-        try:
-            identifier, _ = identifier_of(bytes(event.client_identifier))
-        except ValueError as error:
-            _refuse("client-identifier", error)
+        identifier = event.client_identifier
+        plain = plain_string(identifier)
+        if plain is None:
+            identifier = _identifier(identifier)
         start, start_day, extra = flow.start, None, PLAIN
         if event.start_time is not UNSET:
             try:
                 start, start_day = start_of(event, recipe)
             except ValueError as error:
                 _refuse("start-time", error)
-        fragment = lay_out(
-            identifier, start, self._numbers(event, flow), _keys(event, recipe, record)
-        )
+        numbers, keys = self._numbers(event, flow), _keys(event, recipe, record)
+        fragment = lay_out(identifier, start, numbers, keys)
         if len(fragment) > flow.fragment_bytes_max:
             raise EventRefused(
                 "oversize",
@@ -138,7 +137,8 @@ class Intake:
             )
         if start_day is not None or event.expires_at is not UNSET:
             extra = Extra(start_day, _expires_at(event.expires_at, recipe))
-        return Call(record, flow.id, fragment, IDENTIFIER_AT + len(identifier), size, extra)
+        identifier_bytes = len(bytes(identifier)) if plain is None else plain.end()
+        return Call(record, flow.id, fragment, IDENTIFIER_AT + identifier_bytes, size, extra)
 
     def accept_value(self, value: bytes, key: bytes | None = None, topic: str = "") -> Call:
         """The call that an event would become if it were published to `topic`.
@@ -180,33 +180,34 @@ class Intake:
             recipe,
             self._rules.body_bytes_max - self._overhead_of(flow_id),
             INDIA_PREFIXES[recipe.number_format],
-            PLACEHOLDER if recipe.fills_start_time else None,
+            PLACEHOLDER if recipe.fills_start_time else UNSET,
         )
         if len(self._flows) >= FLOWS_CACHED_MAX:
             self._flows.clear()
         self._flows[flow_id] = flow
         return flow
 
-    def _numbers(self, event: Event, flow: _Flow) -> bytes:
+    def _numbers(self, event: Event, flow: _Flow) -> list[str]:
         numbers = event.contact_numbers
-        if numbers is UNSET or not numbers:
-            if flow.recipe.dummy_number is None:
-                raise EventRefused(
-                    "invalid",
-                    "contact-numbers",
-                    "contact-numbers must hold at least one number; for a flow that needs none, "
-                    "configure its dummy_number",
-                )
+        if numbers is UNSET:
             numbers = []
         elif len(numbers) == 1 and type(numbers[0]) is str:
-            mobile = indian_mobile(numbers[0])
-            if mobile is not None:
-                return f'["{flow.india}{mobile[1]}"]'.encode()
+            digits = mobile_digits(numbers[0])
+            if digits is not None:
+                return [flow.india + digits]
         rules = self._rules
-        return numbers_json(numbers, flow.recipe, rules.number_check, rules.foreign_numbers)
+        return sent_numbers(numbers, flow.recipe, rules.number_check, rules.foreign_numbers)
 
 
-def _keys(event: Event, recipe: Recipe, record: Record) -> bytes:
+def _identifier(raw: Raw) -> Raw:
+    """One that is not plain, as it is sent."""
+    try:
+        return Raw(identifier_of(bytes(raw))[0])
+    except ValueError as error:
+        _refuse("client-identifier", error)
+
+
+def _keys(event: Event, recipe: Recipe, record: Record) -> list[Key]:
     """The keys as they are sent, once their names are allowed."""
     keys, correlation_key = event.keys, recipe.correlation_key
     if keys is UNSET:
@@ -224,7 +225,7 @@ def _keys(event: Event, recipe: Recipe, record: Record) -> bytes:
     if correlation_key is not None:
         source = (record.topic, record.partition, record.offset)
         keys = correlated(keys, correlation_key, source)
-    return keys_json(keys)
+    return sent_keys(keys)
 
 
 def _refuse_key(keys: Sequence[Key], key: Key, correlation_key: str | None) -> NoReturn:

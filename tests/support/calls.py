@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from service.core.calls import Call, Record
-from service.core.codec import IDENTIFIER_AT, lay_out
+from service.core.codec import IDENTIFIER_AT
 
-FRAME_BYTES = len(lay_out(b"", None, b"", b""))
+_FRAGMENT = b'{"client-identifier":%b,"contact-numbers":%b,"keys":}'
+FRAME_BYTES = len(_FRAGMENT % (b"", b""))
 """Of a fragment, whatever its identifier and numbers."""
 
 
@@ -13,5 +14,5 @@ def call_of(
     record: Record, flow_id: str, identifier: bytes = b'"c1"', numbers: bytes = b"[]"
 ) -> Call:
     """A call with this client-identifier, and `numbers` in its fragment as they are."""
-    fragment = lay_out(identifier, None, numbers, b"")
+    fragment = _FRAGMENT % (identifier, numbers)
     return Call(record, flow_id, fragment, IDENTIFIER_AT + len(identifier), 0)
