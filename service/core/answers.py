@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -17,6 +18,8 @@ from service.core.identifiers import identifier_of
 
 TEXT_CHARACTERS_MAX = 200
 """Of a message or an id in an answer: they enter headers, logs and checkpoints."""
+TEXTS_CACHED = 256
+"""Nearly all answers have one of a few messages."""
 CODE_MAX = 999_999_999
 """A longer number is no code that anybody knows, and would not fit a checkpoint for ever."""
 ENTRIES_MAX_PER_CALL = 4
@@ -150,10 +153,13 @@ def read(response: Response, calls: int) -> Body | None:
 
 def readable(text: str) -> str:
     """Words of the outside on one short line; what may be a number or a secret is left out."""
-    if not text:
-        return ""
     # Cut before the search, for a message may be megabytes long.
-    shown = "".join(c if c.isprintable() else " " for c in text[: 4 * TEXT_CHARACTERS_MAX])
+    return _readable(text[: 4 * TEXT_CHARACTERS_MAX]) if text else ""
+
+
+@lru_cache(maxsize=TEXTS_CACHED)
+def _readable(text: str) -> str:
+    shown = "".join(c if c.isprintable() else " " for c in text)
     return _PRIVATE.sub("…", " ".join(shown.split()))[:TEXT_CHARACTERS_MAX]
 
 
@@ -215,6 +221,8 @@ def _id(raw: msgspec.Raw) -> str | None:
 
 
 def _details(raw: msgspec.Raw, entries_max: int) -> tuple[_RawEntry, ...] | None:
+    if bytes(raw) in _ABSENT:
+        return None
     try:
         entries = _decode_details(raw)
     except (ValueError, RecursionError):

@@ -89,15 +89,23 @@ class Results:
 
     def __iter__(self) -> Iterator[Written]:
         template, replays = self._template, self._replays
+        topic, partition, timestamp, place, stamp = "", -1, -1, b"", b""
         for call, uuid in zip(self._calls, self._uuids or repeat(None)):  # noqa: B905 - endless
             record = call.record
             headers = record.headers
+            # Neighbours mostly have these alike, and as the same objects.
+            if record.partition is not partition or record.topic is not topic:
+                topic, partition = record.topic, record.partition
+                place = _place(topic, partition)
+            if record.timestamp is not timestamp:
+                timestamp = record.timestamp
+                stamp = _rfc3339(timestamp)
             value = template % (
                 call.fragment[IDENTIFIER_AT : call.identifier_end],
                 b"null" if uuid is None else _encode(uuid),
-                _place(record.topic, record.partition),
+                place,
                 record.offset,
-                _rfc3339(record.timestamp),
+                stamp,
                 _origin(record, replays) if headers else b"null",
             )
             kept = [header for header in headers if header[0] == "traceparent"] if headers else []

@@ -6,6 +6,7 @@ Knows nothing of why it rings.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 
 class Bell:
@@ -20,11 +21,12 @@ class Bell:
 
     async def wait(self, seconds: float | None = None) -> None:
         """Return when it rings, or after `seconds`."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
-        except TimeoutError:
-            pass
+        if seconds is None:
+            await self._event.wait()
+        else:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._event.wait()
         self._event.clear()
 
     async def wait_next(self, seconds: float) -> None:
