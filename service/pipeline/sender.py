@@ -28,7 +28,7 @@ CLOCK_STEP_SECONDS = 0.01
 """A sleep may end early by the resolution of the loop's clock."""
 AHEAD_AT_THE_LIMIT = 2
 """Batches sealed before their grant is certain: one waits while the next one's turn commits."""
-AHEAD_GENERATIONS = 4
+AHEAD_GENERATIONS = 8
 """So many times `concurrency` may be sealed beyond the free slots, at most."""
 AHEAD_CALLS_MAX = 5_000
 """While so many calls are sealed and unsent, none are beyond the free slots: one turn has their
@@ -138,8 +138,16 @@ class Sender:
         self._landed = 0
         self.bell.ring()
 
-    def room_to_seal(self, now: float, unsent: int, calls: int) -> bool:
-        """Whether one more batch may be sealed beside `unsent` others of so many calls."""
+    def has_plenty(self, now: float) -> bool:
+        """Whether the limit has room for as many full batches as may be unsent at all."""
+        batches = self._permits.concurrency * (1 + AHEAD_GENERATIONS)
+        return self._window.has_room(batches * self._calls_max, batches, now)
+
+    def room_to_seal(self, now: float, unsent: int, calls: int, *, plenty: bool = False) -> bool:
+        """Whether one more batch may be sealed beside `unsent` others of so many calls.
+
+        `plenty`: what `has_plenty` said just now, for the limit need not be asked again then.
+        """
         state, slots = self._state, self._permits.slots_left()
         if self._draining or now < self.circuit_until:
             return False
@@ -149,7 +157,7 @@ class Sender:
             return True
         if unsent >= slots + (self._ahead if calls < AHEAD_CALLS_MAX else 0):
             return False
-        return self._window.has_room(calls + self._calls_max, unsent + 1, now)
+        return plenty or self._window.has_room(calls + self._calls_max, unsent + 1, now)
 
     def supplied(self) -> bool:
         """Whether more waits for a slot than half of what a turn seals.
