@@ -40,7 +40,7 @@ from service.adapters.web import (
 from service.core.facts import Fact
 from service.core.shared import Said, stay_seconds
 from service.errors import ConfigurationError, DispatcherError
-from service.pipeline.flows import ANY_FLOW, Flows, make_intake
+from service.pipeline.flows import Flows, make_intake
 from service.pipeline.lane import World
 from service.pipeline.replica import Replica
 from service.pipeline.status import status_of
@@ -104,12 +104,11 @@ async def run(
     )
     replica = Replica(world, broker.election())
     status = partial(status_of, replica, world)
-    accounts = {flows.account(flow_id) for flow_id in (ANY_FLOW, *settings.flows)}
     control = KafkaControl(settings, broker)
     replays = WebReplays(settings, standings, config_path)
     parts = (
         WebPage(settings, control, samples),
-        WebControl(settings, control, accounts),
+        WebControl(settings, control, flows.accounts),
         WebLetters(settings, config_path),
         replays,
     )

@@ -93,10 +93,9 @@ def order_of(asked: Asked) -> Order:
 
 def accounts_of(settings: Settings) -> set[str]:
     """Names of the accounts that are configured."""
-    from service.pipeline.flows import ANY_FLOW, Flows  # noqa: PLC0415 - quick --help
+    from service.pipeline.flows import Flows  # noqa: PLC0415 - quick --help
 
-    flows = Flows(settings)
-    return {flows.account(flow_id) for flow_id in (ANY_FLOW, *settings.flows)}
+    return Flows(settings).accounts
 
 
 def control_of(settings: Settings) -> KafkaControl:

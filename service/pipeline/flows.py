@@ -49,6 +49,8 @@ class Flows:
             if flow.calling_hours is not None
         }
         self._accounts = {flow_id: _account(flow) for flow_id, flow in listed.items()}
+        self.accounts = {ACCOUNT_DEFAULT, *self._accounts.values()}
+        """Names of all accounts there are."""
 
     def _make_recipe(self, flow: Flow) -> Recipe:
         provider = self._settings.provider

@@ -144,7 +144,10 @@ class Loops:
         state, permits, sealed = self._state, self._permits, list[Batch]()
         now = asyncio.get_running_loop().time()
         unsent, calls = permits.unsent()
-        while self.sender.room_to_seal(now, unsent, calls):
+        plenty = self.sender.has_plenty(now)
+        while (
+            self.sender.room_to_seal(now, unsent, calls, plenty=plenty) and permits.may_seal_any()
+        ):
             draft = state.batcher.take(now, permits.may_seal, permits.calls_max)
             if draft is None:
                 break
@@ -160,7 +163,8 @@ class Loops:
             return self.sender.circuit_until
         if not self.sender.room_to_seal(now, *self._permits.unsent()):
             return None
-        ready_at, probe_at = self._state.batcher.next_ready_at(), self._state.holds.next_probe_at()
+        probe_at = self._state.holds.next_probe_at()
+        ready_at = self._state.batcher.next_ready_at() if self._permits.may_seal_any() else None
         # A canary that is due but has nothing to go with waits for the next event.
         times = [ready_at, probe_at if probe_at is not None and probe_at > now else None]
         return min((at for at in times if at is not None), default=None)

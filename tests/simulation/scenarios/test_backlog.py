@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from service.core.batching import Draft
 from service.twin.faults import Rule
 from tests.simulation.scenarios.stage import Stage, play
 
@@ -77,3 +79,31 @@ def test_what_comes_while_nothing_is_read_is_seen() -> None:
 
     settings = {**SMALL, "provider": {"calls_per_minute": 30_000}}
     play(course, settings=settings)
+
+
+def test_flows_are_not_asked_while_none_of_them_may_go() -> None:
+    """Over 100,000 flows a successor would ask them all for each event that it reads."""
+    asked = 0
+
+    async def course(stage: Stage) -> None:
+        sources = stage.publish("Flow0000")
+        while not stage.requests_seen:  # noqa: ASYNC110 - the world is looked at, it does not tell
+            await asyncio.sleep(0.05)
+        assert stage.state is not None
+        take = stage.state.batcher.take
+
+        def counted(*args: Any) -> Draft | None:
+            nonlocal asked
+            asked += 1
+            return take(*args)
+
+        setattr(stage.state.batcher, "take", counted)  # noqa: B010 - to count, not to change
+        for number in range(1, 50):
+            sources += stage.publish(f"Flow{number:04d}")
+            await asyncio.sleep(0.05)
+        # The first answer is still out, so the account may have no other batch.
+        assert (asked, len(stage.requests_seen)) == (0, 1)
+        await stage.all_ended(sources)
+
+    play(course, switches={"latency-ms-min": 5000, "latency-ms-max": 5000})
+    assert asked
