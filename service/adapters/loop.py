@@ -18,7 +18,7 @@ class Loop(asyncio.SelectorEventLoop):
     """asyncio's loop on Linux, with smaller reads."""
 
     def _make_socket_transport(self, *args: Any, **more: Any) -> Any:
-        # The one place where all transports of sockets come from; asyncio has no option for it.
+        # asyncio has no option for it. TLS is not made here: it reads into a buffer that it keeps.
         transport = super()._make_socket_transport(*args, **more)  # type: ignore[misc]  # not in its types
         transport.max_size = RECEIVE_BYTES
         return transport

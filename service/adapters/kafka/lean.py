@@ -27,6 +27,10 @@ class LeanRecords(PartitionRecords):  # type: ignore[misc]  # no types
     _timestamp = -1
     _key: bytes | None = None
 
+    def __iter__(self) -> Iterator[KeptRecord]:
+        # The generator itself: aiokafka would ask this object for each record, and this the other.
+        return self._records_iterator  # type: ignore[no-any-return]  # no types
+
     def _consumer_record(self, tp: TopicPartition, record: Any) -> KeptRecord:
         timestamp = record.timestamp
         if timestamp == self._timestamp:
@@ -38,9 +42,11 @@ class LeanRecords(PartitionRecords):  # type: ignore[misc]  # no types
             key = self._key
         else:
             self._key = key
-        fields = (tp.topic, tp.partition, record.offset, timestamp, key, record.value)
         headers = record.headers
-        return HeadedRecord(*fields, tuple(headers)) if headers else KeptRecord(*fields)
+        if headers:
+            place = (tp.topic, tp.partition, record.offset)
+            return HeadedRecord(*place, timestamp, key, record.value, tuple(headers))
+        return KeptRecord(tp.topic, tp.partition, record.offset, timestamp, key, record.value)
 
 
 def install() -> None:
