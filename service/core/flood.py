@@ -6,7 +6,6 @@ window, and how many of them ended badly.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
 STEPS = 12
@@ -32,8 +31,9 @@ class Flood:
         self._share = share
         self._events_min = events_min
         self._window = window_seconds
-        self._of_flow: OrderedDict[str, list[list[int]]] = OrderedDict()
-        """By flow, the one that was counted last at the end: rows of (step, total, bad)."""
+        self._of_flow: dict[str, list[int]] = {}
+        """By flow, the one that was counted last at the end: step, total, bad, and so on again. In
+        one list, for there are thousands of flows."""
         self._step = 0
         """Number of the part of the window that was counted last."""
         self._trips: dict[str, dict[str, float]] = {}
@@ -45,21 +45,17 @@ class Flood:
         if step != self._step:
             self._step = step
             self._forget(now)
-        rows = self._of_flow.get(flow_id)
-        if rows is None:
-            rows = self._of_flow[flow_id] = []
+        rows = self._of_flow[flow_id] = self._of_flow.pop(flow_id, [])
+        if not rows or rows[-3] != step:
+            rows += (step, total, bad)
         else:
-            self._of_flow.move_to_end(flow_id)
-        if not rows or rows[-1][0] != step:
-            rows.append([step, total, bad])
-        else:
-            rows[-1][1] += total
-            rows[-1][2] += bad
-        while rows[0][0] <= step - STEPS:
-            del rows[0]
+            rows[-2] += total
+            rows[-1] += bad
+        while rows[0] <= step - STEPS:
+            del rows[:3]
         if not bad:
             return None
-        all_of_them, all_bad = (sum(row[column] for row in rows) for column in (1, 2))
+        all_of_them, all_bad = sum(rows[1::3]), sum(rows[2::3])
         if all_of_them < self._events_min or all_bad <= self._share * all_of_them:
             return None
         del self._of_flow[flow_id]
@@ -70,9 +66,8 @@ class Flood:
 
     def _forget(self, now: float) -> None:
         oldest = now - self._window
-        while self._of_flow:
-            flow_id, rows = next(iter(self._of_flow.items()))
-            if rows[-1][0] > self._step - STEPS:
+        for flow_id, rows in list(self._of_flow.items()):
+            if rows[-3] > self._step - STEPS:
                 break
             del self._of_flow[flow_id]
         for account, trips in list(self._trips.items()):

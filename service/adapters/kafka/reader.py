@@ -19,9 +19,9 @@ from service.core.calls import Record
 from service.errors import BrokerUnavailable, RecordsGone
 from service.ports import TopicPartition as Partition
 
-FETCH_BYTES_MAX = 1024 * 1024
+FETCH_BYTES_MAX = 512 * 1024
 """Of one fetch from one broker; what is prefetched is held beside the window."""
-PARTITION_BYTES_MAX = 256 * 1024
+PARTITION_BYTES_MAX = 128 * 1024
 
 WAIT_MS = 500
 """How long a broker keeps a fetch that finds nothing. Meanwhile nothing else is fetched from it, so
