@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp import hdrs
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EofStream
 from yarl import URL
 
 from service.core.verdicts import Answer, NoAnswer, NotSent, Response
@@ -143,7 +144,7 @@ class HttpProvider:
         except asyncio.CancelledError:
             flight.abort()
             raise
-        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, EofStream, OSError, ValueError) as error:
             flight.abort()
             cause = type(error).__name__
             return NoAnswer(cause) if flight.began else NotSent(cause)
