@@ -19,7 +19,6 @@ import aiohttp
 from aiohttp import hdrs
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import EofStream
 from yarl import URL
 
 from service.core.verdicts import Answer, NoAnswer, NotSent, Response
@@ -36,6 +35,8 @@ CONNECT_SECONDS_MAX = 10.0
 """To connect; a POST that has not begun by then was not sent, and is free to go again."""
 
 CLOSED = select.POLLRDHUP | select.POLLHUP | select.POLLERR
+FAILURES = (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError, ValueError)
+"""With what aiohttp's connector, protocol and parser give up; `TimeoutError` is ours."""
 LAST_INTERIM_STATUS = 199
 SWITCHING_PROTOCOLS = 101
 """The one interim status that no answer follows."""
@@ -144,7 +145,7 @@ class HttpProvider:
         except asyncio.CancelledError:
             flight.abort()
             raise
-        except (aiohttp.ClientError, HttpProcessingError, EofStream, OSError, ValueError) as error:
+        except FAILURES as error:
             flight.abort()
             cause = type(error).__name__
             return NoAnswer(cause) if flight.began else NotSent(cause)
