@@ -24,7 +24,7 @@ from service.pipeline.outbox import Targets
 from service.pipeline.sender import Sender
 from service.pipeline.sharing import Sharing
 from service.pipeline.state import LaneState
-from service.pipeline.takeover import Taken, count_what_was_sent, take_over
+from service.pipeline.takeover import Taken, carry_tally, count_what_was_sent, take_over
 from service.pipeline.turns import Turns, lease_seconds
 from service.pipeline.window import Window
 from service.ports import Broker, Clock, Observer, Provider, Reader, SharedWindow, Survey
@@ -188,6 +188,7 @@ class Lane:
         if predecessor is not None and not predecessor.released:
             send_after += predecessor.lease_seconds
             loops.turns.inherit(send_after, send_after + predecessor.timeout_seconds)
+        carry_tally(taken)
         stamp = await loops.turns.commit()
         quiet_seconds = self._quiet_seconds(taken, send_after)
         loops.quiet_at = asyncio.get_running_loop().time() + quiet_seconds

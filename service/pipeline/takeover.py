@@ -18,7 +18,7 @@ from service.core.cancels import Cancels
 from service.core.checkpoint import Checkpoint, OpenBatch, Stage, unpack_sources
 from service.core.learned import LearnedBounds
 from service.core.offsets import Ledger, PartitionState
-from service.core.rate import WINDOW_SECONDS
+from service.core.rate import WINDOW_SECONDS, WindowGuard
 from service.core.times import day_of
 from service.core.verdicts import Attempt, End
 from service.errors import CheckpointUnreadable, TopicsError
@@ -220,8 +220,20 @@ def _attempted(saved: OpenBatch, stamp_ms: int, today: int, *, released: bool) -
     return msgspec.structs.replace(saved, attempts=(*saved.attempts, attempt))
 
 
+def carry_tally(taken: Taken) -> None:
+    """Count the predecessor's tally as if it were of now.
+
+    The first checkpoint must hold it: it is all that a successor has, should this owner not come
+    to a second one. How old the tally is tells only the broker's time of that checkpoint.
+    """
+    if taken.predecessor is not None:
+        now = asyncio.get_running_loop().time()
+        for seconds, calls, requests in taken.predecessor.tally:
+            taken.state.guard.count_until(calls, requests, now + seconds)
+
+
 def count_what_was_sent(taken: Taken, first_stamp_ms: int, quiet_seconds: float) -> None:
-    """Start the window guard from the predecessor's tally and from what may be under way.
+    """Start the window guard anew, from the predecessor's tally and from what may be under way.
 
     Args:
         taken: the takeover.
@@ -231,7 +243,8 @@ def count_what_was_sent(taken: Taken, first_stamp_ms: int, quiet_seconds: float)
     predecessor, state = taken.predecessor, taken.state
     if predecessor is None:
         return
-    now = asyncio.get_running_loop().time()
+    now, guard = asyncio.get_running_loop().time(), state.guard
+    state.guard = WindowGuard(guard.calls_max, guard.requests_max)
     age = (first_stamp_ms - taken.stamp_ms) / 1000 - TALLY_ERROR_SECONDS
     for seconds, calls, requests in predecessor.tally:
         if seconds > age:

@@ -26,6 +26,11 @@ def test_every_promise_is_kept_in_every_world(first: int) -> None:
     assert not failures, "\n".join(failures)
 
 
+def test_a_takeover_of_a_takeover_knows_what_was_sent() -> None:
+    """Fenced before its second turn, an owner had left a checkpoint without any use of the limit."""
+    assert not simulate(8000119).violations
+
+
 @pytest.mark.parametrize("seed", [8, 9, 18, 37])
 def test_a_seed_is_the_same_world_twice(seed: int) -> None:
     """A failure that cannot be replayed cannot be understood."""
