@@ -27,7 +27,7 @@ def test_every_promise_is_kept_in_every_world(first: int) -> None:
 
 
 def test_a_takeover_of_a_takeover_knows_what_was_sent() -> None:
-    """Fenced before its second turn, an owner had left a checkpoint without any use of the limit."""
+    """An owner fenced before its second turn had left a checkpoint that told of no sends."""
     assert not simulate(8000119).violations
 
 
