@@ -2,7 +2,7 @@
 
 Knows nothing of who reads. asyncio takes a buffer of 256 kB from the system for each read, and
 gives it back: for an answer of 200 bytes that costs twice as much as the read itself. A large fetch
-from Kafka comes in more pieces now, and costs the same (docs/decisions/022).
+from Kafka comes in more pieces now, which costs little (docs/decisions/022).
 """
 
 from __future__ import annotations
