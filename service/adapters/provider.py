@@ -13,7 +13,6 @@ import socket
 import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 import aiohttp
 from aiohttp import hdrs
@@ -37,6 +36,9 @@ CONNECT_SECONDS_MAX = 10.0
 CLOSED = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 FAILURES = (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError, ValueError)
 """With what aiohttp's connector, protocol and parser give up; `TimeoutError` is ours."""
+KEEP_SECONDS = 15.0
+"""A connection that was idle for longer is not used again: what lies between may have dropped it
+without a word, and a request into the void is in doubt."""
 LAST_INTERIM_STATUS = 199
 SWITCHING_PROTOCOLS = 101
 """The one interim status that no answer follows."""
@@ -46,39 +48,71 @@ class _SpentConnectionError(aiohttp.ClientError):
     """A connection kept from an earlier request is of no use; nothing was written to it."""
 
 
+class _Line:
+    """One connection, and what must be known of it before and after each request."""
+
+    __slots__ = ("_connection", "_poll", "idle_since", "protocol", "transport")
+
+    def __init__(self, connection: Connection) -> None:
+        transport, protocol = connection.transport, connection.protocol
+        assert transport is not None, "the connector hands out connections that stand"
+        assert protocol is not None, "likewise"
+        self.transport: asyncio.WriteTransport = transport
+        self.protocol: ResponseHandler = protocol
+        self.idle_since: float | None = None
+        """Loop time of its last answer; None while it has had none."""
+        self._connection = connection
+        self._poll = select.poll()
+        fileno = transport.get_extra_info("socket").fileno()
+        self._poll.register(fileno, select.POLLIN | select.POLLRDHUP)
+
+    def events(self) -> int:
+        """What the kernel has from the other side, which the loop may not have seen yet.
+
+        Before the first byte, a close is a proof that nothing was sent. After it nothing is: what
+        was written may have been read, whatever came back.
+        """
+        # Nor has a transport that closes this file descriptor any more: it may be another's.
+        if self.transport.is_closing():
+            return CLOSED
+        return sum(events for _, events in self._poll.poll(0))
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether another request may follow on it, once an answer is complete."""
+        return not (self.protocol.should_close or self.transport.get_write_buffer_size())
+
+    def close(self) -> None:
+        """Give it back to the connector, to be closed."""
+        self._connection.close()
+
+
 class _Flight:
     """What is known on the wire of one attempt."""
 
-    __slots__ = ("_may_begin", "_transport", "_used")
+    __slots__ = ("_may_begin", "_transport", "late")
 
-    def __init__(
-        self, may_begin: Callable[[], bool], used: WeakSet[asyncio.WriteTransport]
-    ) -> None:
+    def __init__(self, may_begin: Callable[[], bool]) -> None:
         self._may_begin = may_begin
-        self._used = used
-        """Connections that carried a request before."""
         self._transport: asyncio.WriteTransport | None = None
+        self.late = False
+        """Whether its time is over."""
 
-    def begin(self, connection: Connection) -> tuple[asyncio.WriteTransport, ResponseHandler]:
-        """The connection stands, the first byte is next; returns its two ends.
+    def begin(self, line: _Line) -> None:
+        """The connection stands, the first byte is next.
 
         Raises:
             ClientError: it must not be sent any more, or not on this connection.
         """
-        transport, protocol = connection.transport, connection.protocol
-        assert transport is not None, "the connector hands out connections that stand"
-        assert protocol is not None, "likewise"
         if not self._may_begin():
             raise aiohttp.ClientError("the lease ran out before the first byte")
-        events = _events(transport)
+        events = line.events()
         # What came in since the last answer is none to this request, whatever it says.
-        if transport in self._used and (protocol.should_close or events):
+        if line.idle_since is not None and (events or line.protocol.should_close):
             raise _SpentConnectionError
         if events & CLOSED:
             raise aiohttp.ClientError("the provider closed before the first byte")
-        self._used.add(transport)
-        self._transport = transport
-        return transport, protocol
+        self._transport = line.transport
 
     @property
     def began(self) -> bool:
@@ -90,18 +124,10 @@ class _Flight:
         if self._transport is not None:
             self._transport.abort()
 
-
-def _events(transport: asyncio.WriteTransport) -> int:
-    """What the kernel has from the other side, which the loop may not have seen yet.
-
-    Before the first byte, a close is a proof that nothing was sent. After it nothing is: what was
-    written may have been read, whatever came back.
-    """
-    if transport.is_closing():
-        return CLOSED
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
-    return sum(events for _, events in poll.poll(0))
+    def run_out(self) -> None:
+        """Its time is over: whoever reads the answer sees the connection end."""
+        self.late = True
+        self.abort()
 
 
 def _hard_closing_socket(address: AddrInfoType) -> socket.socket:
@@ -117,7 +143,8 @@ class HttpProvider:
 
     def __init__(self, url: str, timeout_seconds: float, user_agent: str) -> None:
         self._timeout_seconds = timeout_seconds
-        self._used: WeakSet[asyncio.WriteTransport] = WeakSet()
+        self._kept: list[_Line] = []
+        """Idle connections, the last used last."""
         self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_hard_closing_socket)
         self._connecting = aiohttp.ClientTimeout(
             total=None, sock_connect=min(CONNECT_SECONDS_MAX, timeout_seconds)
@@ -135,52 +162,69 @@ class HttpProvider:
 
     async def post(self, body: bytes, may_begin: Callable[[], bool]) -> Answer:
         """See `Provider.post`."""
-        flight = _Flight(may_begin, self._used)
+        flight = _Flight(may_begin)
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await self._post(body, flight)
+            answer = await self._post(body, flight)
         except TimeoutError:
-            flight.abort()
             return NoAnswer("timeout") if flight.began else NotSent("no connection in time")
-        except asyncio.CancelledError:
-            flight.abort()
-            raise
         except FAILURES as error:
-            flight.abort()
-            cause = type(error).__name__
+            cause = "timeout" if flight.late else type(error).__name__
             return NoAnswer(cause) if flight.began else NotSent(cause)
+        return NoAnswer("timeout") if flight.late else answer
 
     async def _post(self, body: bytes, flight: _Flight) -> Response:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout_seconds
         # It ends: each spent connection is closed, and a new one is not spent.
         while True:
-            connection = await self._connector.connect(self._request, [], self._connecting)
+            line = self._kept_line(loop.time()) or await self._new_line(deadline)
+            timer = loop.call_at(deadline, flight.run_out)
+            kept = False
             try:
-                return await self._exchange(connection, body, flight)
+                answer = await self._exchange(line, body, flight)
+                kept = not answer.truncated and line.may_be_kept
+                return answer
             except _SpentConnectionError:
                 continue
             finally:
-                # Unless it was released before, to be kept.
-                connection.close()
+                timer.cancel()
+                if kept:
+                    line.idle_since = loop.time()
+                    self._kept.append(line)
+                else:
+                    flight.abort()
+                    line.close()
 
-    async def _exchange(self, connection: Connection, body: bytes, flight: _Flight) -> Response:
-        transport, protocol = flight.begin(connection)
+    def _kept_line(self, now: float) -> _Line | None:
+        while self._kept:
+            line = self._kept.pop()
+            if line.idle_since is not None and now - line.idle_since < KEEP_SECONDS:
+                return line
+            line.close()
+        return None
+
+    async def _new_line(self, deadline: float) -> _Line:
+        async with asyncio.timeout_at(deadline):
+            return _Line(await self._connector.connect(self._request, [], self._connecting))
+
+    async def _exchange(self, line: _Line, body: bytes, flight: _Flight) -> Response:
+        flight.begin(line)
+        protocol = line.protocol
         protocol.set_response_params(read_until_eof=True)
-        transport.write(self._head % (len(body), body))
+        line.transport.write(self._head % (len(body), body))
         while True:
             message, content = await protocol.read()
             if message.code > LAST_INTERIM_STATUS or message.code == SWITCHING_PROTOCOLS:
                 break
         bytes_max = ANSWER_BYTES_BESIDES + ANSWER_BYTES_MAX_PER_BYTE * len(body)
         received, complete = await _read_bounded(content, bytes_max)
-        if complete and not transport.get_write_buffer_size():
-            connection.release()
-        else:
-            flight.abort()
         retry_after = message.headers.get("Retry-After")
         return Response(message.code, received, retry_after, truncated=not complete)
 
     async def close(self) -> None:
         """Close the connections."""
+        while self._kept:
+            self._kept.pop().close()
         await self._connector.close()
 
 

@@ -76,6 +76,8 @@ class Sender:
         self._spawn = spawn
         self._flights: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._asking = False
+        """Whether a batch waits for the limiter: none may overtake it."""
         self._calls_max = state.settings.batching.calls_max
         self._landed = 0
         """Flights that ended since the last turn."""
@@ -206,14 +208,18 @@ class Sender:
 
     async def _send(self, batch: Batch, turns: Turns) -> None:
         loop = asyncio.get_running_loop()
-        started = loop.time()
+        started, self._asking = loop.time(), True
         grant = await self._window.ask(len(batch.calls), turns)
+        self._asking = False
         turns.bell.ring()
         if not self._may_go(batch, turns):
             self._window.give_back(grant)
             return
         self._state.observer.tell(LimiterWaited(loop.time() - started))
-        self._launch(batch, grant, turns)
+        self._take_off(batch, turns)
+        task = self._spawn(self._fly(batch, grant, turns))
+        self._flights.add(task)
+        task.add_done_callback(self._flights.discard)
 
     def _may_go(self, batch: Batch, turns: Turns) -> bool:
         """Whether what was true before the limiter's wait still is."""
@@ -227,7 +233,8 @@ class Sender:
             and not self._review.leaving(batch)
         )
 
-    def _launch(self, batch: Batch, grant: Grant, turns: Turns) -> None:
+    def _take_off(self, batch: Batch, turns: Turns) -> None:
+        """Its POST begins now."""
         self._permits.took_off(batch)
         if not self.supplied():
             turns.needed.ring()
@@ -235,11 +242,19 @@ class Sender:
         timeout = self._state.settings.provider.timeout_seconds
         until = asyncio.get_running_loop().time() + timeout
         batch.canary = self._state.holds.probing(batch.flow_id, batch.account, until)
-        task = self._spawn(self._fly(batch, grant, turns))
-        self._flights.add(task)
-        task.add_done_callback(self._flights.discard)
 
     async def _fly(self, batch: Batch, grant: Grant, turns: Turns) -> None:
+        """Send a batch and, in the slot that it leaves, those that may go at once."""
+        while True:
+            await self._post(batch, grant, turns)
+            follower = await self._follower(turns)
+            if follower is None or self._permits.slots_left() > 0:
+                self.bell.ring()
+            if follower is None:
+                return
+            batch, grant = follower
+
+    async def _post(self, batch: Batch, grant: Grant, turns: Turns) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         answer: Answer = NotSent("cancelled")
@@ -251,8 +266,25 @@ class Sender:
             self._window.end(grant)
             self._permits.landed(batch)
             self._landed += 1
-            self.bell.ring()
         self._settle(batch, answer, loop.time() - started)
+
+    async def _follower(self, turns: Turns) -> tuple[Batch, Grant] | None:
+        """The next batch, taking off, if all that it needs is there; nothing is awaited for it.
+
+        Whatever has to be looked at more closely is left to `run`, as is who waits for the limit.
+        """
+        state = self._state
+        if self._draining or self._asking or state.holds or state.cancels:
+            return None
+        batch = self._next(turns)
+        if batch is None or self._review.leaving(batch):
+            return None
+        grant = await self._window.grab(len(batch.calls), turns)
+        if grant is None:
+            return None
+        state.observer.tell(LimiterWaited(0.0))
+        self._take_off(batch, turns)
+        return batch, grant
 
     # The end
 

@@ -98,10 +98,15 @@ class Settler:
         self._apply(batch, verdict)
         if verdict.code in TAKES_CALLS or isinstance(verdict, Accepted | Fates):
             self._search.passed(batch)
-        self.look()
+        self._look()
 
     def look(self) -> None:
         """Go on with what has changed: a search of which a part ended, a turn, a send."""
+        self._look()
+        self._sender.bell.ring()
+
+    def _look(self) -> None:
+        """The same, but for the send: whoever was told how an attempt ended goes on with that."""
         if self._state.search_ended:
             self._state.search_ended = False
             self._search.look()
@@ -109,7 +114,6 @@ class Settler:
             tripped = self._state.tripped.pop()
             self._trust.flooded(tripped, self._flows.account(tripped.flow_id))
         self._turns.bell.ring()
-        self._sender.bell.ring()
 
     def _apply(self, batch: Batch, verdict: Verdict) -> None:
         pause = self._pacing.paused(verdict.pause)

@@ -137,6 +137,10 @@ class Sharing(Window):
         fits = heard.calls + calls <= calls_max and heard.requests + requests <= requests_max
         return fits and self._bucket_has(calls, requests)
 
+    async def grab(self, calls: int, lease: Lease) -> Grant | None:  # noqa: ARG002 - of all forms
+        """None: each grant is asked for."""
+        return None
+
     async def _try(self, calls: int, lease: Lease) -> Grant | Wait:
         now, (at, like) = loop_time(), self._next
         if self._heard is None:

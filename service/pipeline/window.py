@@ -99,6 +99,22 @@ class Window:
                     self.give_back(grant)
                     await lease.lease()
 
+    async def grab(self, calls: int, lease: Lease) -> Grant | None:
+        """What `ask` gives, if there is nothing to wait for; it never suspends."""
+        smoothed = min(calls, 2 * self._calls_max)
+        if not (
+            lease.leased()
+            and self._calls_bucket.has_capacity(smoothed)
+            and self._requests_bucket.has_capacity()
+        ):
+            return None
+        got = self._own_grant(calls)
+        if isinstance(got, Wait):
+            return None
+        await self._calls_bucket.acquire(smoothed)
+        await self._requests_bucket.acquire()
+        return got
+
     async def _try(self, calls: int, lease: Lease) -> Grant | Wait:  # noqa: ARG002 - of all forms
         return self._own_grant(calls)
 
