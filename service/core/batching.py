@@ -113,13 +113,15 @@ class Draft:
 class _Line:
     """What waits of one flow."""
 
-    __slots__ = ("bounds", "calls", "drafts", "look_at")
+    __slots__ = ("bounds", "calls", "drafts", "last", "look_at")
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, first: Draft) -> None:
         self.bounds = bounds
         self.calls = 0
-        self.drafts: list[Draft] = []
+        self.drafts = [first]
         """In order; most flows have one, so it is no deque: an empty one has 600 bytes."""
+        self.last = first
+        """Of the drafts: it is asked for with each call, and one step nearer here."""
         self.look_at: float | None = None
         """When the flow is looked at again, if that is noted; too early is harmless."""
 
@@ -162,16 +164,20 @@ class Batcher:
         """Put calls of a flow into its last draft, and into new ones behind it."""
         line = self._lines.get(flow_id)
         if line is None:
-            line = self._lines[flow_id] = _Line(self._bounds_of(flow_id))
-            line.drafts.append(Draft(flow_id, now))
+            line = self._lines[flow_id] = _Line(self._bounds_of(flow_id), Draft(flow_id, now))
             self._rank(flow_id, line, now)
-        count, drafts, at = len(calls), line.drafts, 0
+        count, last, bounds = len(calls), line.last, line.bounds
         line.calls += count
         self.added += count
-        while (at := drafts[-1].fill(calls, at, line.bounds)) < count:
-            drafts.append(Draft(flow_id, now))
-        if drafts[0].cause is not Cause.AGE:
-            self._rotation.add(flow_id)
+        at = last.fill(calls, 0, bounds)
+        if at == count and last.cause is Cause.AGE:
+            return
+        while at < count:
+            last = line.last = Draft(flow_id, now)
+            line.drafts.append(last)
+            at = last.fill(calls, at, bounds)
+        # One of them is closed now, so the first is.
+        self._rotation.add(flow_id)
 
     def ready(self, now: float) -> bool:
         """Whether any flow has a draft ready at `now`."""
@@ -221,6 +227,7 @@ class Batcher:
         if calls < len(draft.calls):
             draft, rest = draft.split(calls)
             drafts.insert(0, rest)
+            line.last = drafts[-1]
         elif not drafts:
             self._forget(flow_id)
         elif drafts[0].cause is Cause.AGE:
@@ -259,6 +266,7 @@ class Batcher:
         drafts = line.drafts
         while len(drafts) > 1 and sum(len(draft.calls) for draft in taken) < calls:
             taken.appendleft(drafts.pop())
+        line.last = drafts[-1]
         found = [call for draft in taken for call in draft.calls]
         line.calls -= len(found)
         return found

@@ -137,11 +137,6 @@ class Call(msgspec.Struct, frozen=True, gc=False):
         return place_to_fill(self.fragment, self.identifier_end)
 
 
-def expired(calls: Iterable[Call], wall: float, today: int) -> list[Call]:
-    """Those that must not be sent at `wall` (seconds), on day `today` (+05:30)."""
-    return [c for c in calls if c.extra is not PLAIN and c.extra.expired(wall, today)]
-
-
 def with_headers(records: Iterable[Record]) -> bool:
     """Whether any of the records has a header."""
     return any(map(_headers, records))

@@ -13,7 +13,7 @@ from datetime import date
 
 import msgspec
 
-from service.core.calls import Call, Record, expired
+from service.core.calls import PLAIN, Call, Extra, Record
 from service.core.checkpoint import OpenBatch, Stage
 from service.core.facts import BatchClosed, Fact
 from service.core.verdicts import Attempt, End
@@ -63,10 +63,18 @@ class Batch:
     """The batch-id of results and dead letters."""
     flow_id: str = field(init=False)
     """The flow all its calls belong to."""
+    extras: Sequence[Extra] = field(init=False)
+    """Of those of its calls that have any."""
 
     def __post_init__(self) -> None:
         # They are asked for far more often than a batch is made.
         self.id, self.flow_id = self.saved.id, self.saved.flow_id
+        self.hold(self.calls, self.body)
+
+    def hold(self, calls: Sequence[Call], body: bytes) -> None:
+        """Its calls and its bytes are these."""
+        self.calls, self.body = calls, body
+        self.extras = [call.extra for call in calls if call.extra is not PLAIN]
 
     @property
     def attempts_made(self) -> int:
@@ -76,7 +84,8 @@ class Batch:
     @property
     def in_doubt(self) -> bool:
         """Whether an attempt of this mint may have been accepted, and nothing has settled it."""
-        return any(attempt.end is not End.REFUSED for attempt in self.saved.attempts)
+        attempts = self.saved.attempts
+        return bool(attempts) and any(attempt.end is not End.REFUSED for attempt in attempts)
 
     @property
     def single(self) -> bool:
@@ -98,21 +107,22 @@ class Batch:
 
     def expired(self, wall: float, today: int) -> bool:
         """Whether any of its calls must no longer be sent, or not with these bytes."""
-        days = (self.fill_day, self.shift_day)
-        if any(day is not None and day < today for day in days):
-            return True
-        return bool(expired(self.calls, wall, today))
+        return any(day < today for day in self.own_days) or any(
+            extra.expired(wall, today) for extra in self.extras
+        )
 
     @property
-    def fill_day(self) -> int | None:
-        """Ordinal of the day of the start-time that sealing filled in, if it did."""
-        return _day(self.saved.recipe.fill_time)
+    def own_days(self) -> Sequence[int]:
+        """Ordinals of the days of the start-times that sealing filled in or moved, if it did."""
+        recipe = self.saved.recipe
+        return [_day(time) for time in (recipe.fill_time, recipe.shift_time) if time is not None]
 
     @property
     def shift_day(self) -> int | None:
         """Ordinal of the day of the start-time that was moved, if one was."""
-        return _day(self.saved.recipe.shift_time)
+        moved_to = self.saved.recipe.shift_time
+        return None if moved_to is None else _day(moved_to)
 
 
-def _day(start_time: str | None) -> int | None:
-    return None if start_time is None else date.fromisoformat(start_time[:10]).toordinal()
+def _day(start_time: str) -> int:
+    return date.fromisoformat(start_time[:10]).toordinal()

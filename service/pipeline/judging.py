@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from service.core.calls import PLAIN, Call
+from service.core.calls import Call
 from service.core.facts import RequestEnded
 from service.core.times import day_of
 from service.core.verdicts import (
@@ -59,9 +59,8 @@ def verdict_on(
         shifted=saved.recipe.shift_time is not None,
         checksum_confirms=provider.checksum_confirms,
     )
-    extras = [call.extra for call in batch.calls if call.extra is not PLAIN]
-    days = [extra.start_day for extra in extras if extra.start_day is not None]
-    days += [day for day in (batch.fill_day, batch.shift_day) if day is not None]
+    days = [extra.start_day for extra in batch.extras if extra.start_day is not None]
+    days += batch.own_days
     request = Request(
         Identifiers(batch.calls),
         wall - seconds,
