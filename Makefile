@@ -24,8 +24,8 @@ BIN := .venv/bin
 PY := $(BIN)/python
 CODE := service tests $(wildcard bench)
 
-# .venv is current if it was made here, from this lock and these entry points.
-STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt pyproject.toml) \
+# .venv is current if it was made here, in this way, from this lock and these entry points.
+STAMP := .venv/.made-from-$(shell (echo '$(CURDIR)'; cat requirements/dev.txt pyproject.toml scripts/venv.sh) \
 	| sha256sum | cut -c1-16)
 
 # What a tool says is shown only if it fails.

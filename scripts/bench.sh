@@ -12,7 +12,7 @@ pip=(-m pip install --quiet --disable-pip-version-check)
 for part in "$@"; do
     case $part in
         tools) sources=(bench/requirements.txt) ;;
-        faststream) sources=(bench/workers/requirements.txt) ;;
+        faststream) sources=(bench/workers/requirements.txt .venv/pyvenv.cfg) ;;
         camel) sources=(bench/camel/pom.xml bench/camel/Worker.java) ;;
         *) echo "bench.sh knows tools, faststream and camel, not $part" >&2; exit 2 ;;
     esac
@@ -23,7 +23,7 @@ for part in "$@"; do
     case $part in
         tools) .venv/bin/python "${pip[@]}" --target "$home/tools" --requirement "${sources[0]}" ;;
         faststream)
-            python3 -m venv "$home/faststream"
+            .venv/bin/python -m venv "$home/faststream"
             "$home/faststream/bin/python" "${pip[@]}" --requirement "${sources[0]}"
             ;;
         camel)

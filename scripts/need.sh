@@ -5,7 +5,7 @@ set -euo pipefail
 
 present() {
     case $1 in
-        venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
+        venv) "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }
