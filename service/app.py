@@ -25,6 +25,7 @@ from service.adapters.kafka.broker import KafkaBroker
 from service.adapters.kafka.connection import describe
 from service.adapters.kafka.control import KafkaControl
 from service.adapters.kafka.topics import ensure_topics
+from service.adapters.listening import Observers
 from service.adapters.logs import Logs
 from service.adapters.metrics import Metrics, ReplayStandings
 from service.adapters.provider import HttpProvider
@@ -37,14 +38,12 @@ from service.adapters.web import (
     WebReplays,
     WebServer,
 )
-from service.core.facts import Fact
 from service.core.shared import Said, stay_seconds
 from service.errors import ConfigurationError, DispatcherError
 from service.pipeline.flows import Flows, make_intake
 from service.pipeline.lane import World
 from service.pipeline.replica import Replica
 from service.pipeline.status import status_of
-from service.ports import Observer
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,18 +52,6 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 """For the provider to accept a connection when `check --connect` asks."""
-
-
-class Observers:
-    """Tells every fact to each of several observers."""
-
-    def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = observers
-
-    def tell(self, fact: Fact) -> None:
-        """See `Observer.tell`."""
-        for observer in self._observers:
-            observer.tell(fact)
 
 
 async def run(

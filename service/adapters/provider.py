@@ -183,7 +183,6 @@ class HttpProvider:
             try:
                 answer = await self._exchange(line, body, flight)
                 kept = not answer.truncated and line.may_be_kept
-                return answer
             except _SpentConnectionError:
                 continue
             finally:
@@ -194,6 +193,7 @@ class HttpProvider:
                 else:
                     flight.abort()
                     line.close()
+            return answer
 
     def _kept_line(self, now: float) -> _Line | None:
         while self._kept:

@@ -8,9 +8,8 @@ wait in a bounded queue, and a thread of its own exports them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from importlib.metadata import version
-from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -19,11 +18,11 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode, TraceFlags
 
+from service.adapters.listening import Listening
 from service.core.facts import (
     BatchClosed,
     BatchOpened,
     BatchSealed,
-    Fact,
     LaneChanged,
     RequestEnded,
     RetryPlanned,
@@ -36,7 +35,7 @@ CLOSE_SECONDS_MAX = 3.0
 SPAN_NAME = "calls batch"
 
 
-class Tracing:
+class Tracing(Listening):
     """`Observer` that keeps a span for each open batch; there are as many as open batches."""
 
     def __init__(self, instance: str, links_max: int, exporter: SpanExporter | None = None) -> None:
@@ -66,7 +65,7 @@ class Tracing:
         self._tracer = self._provider.get_tracer(program, version(program))
         self._open: dict[str, tuple[int, int, Span]] = {}
         """By batch-id: lane, calls and span."""
-        self._on: dict[type[Any], Callable[[Any], None]] = {
+        self.on = {
             BatchOpened: self._opened,
             BatchSealed: self._sealed,
             RequestEnded: self._request_ended,
@@ -74,12 +73,6 @@ class Tracing:
             BatchClosed: self._closed,
             LaneChanged: self._lane_changed,
         }
-
-    def tell(self, fact: Fact) -> None:
-        """See `Observer.tell`."""
-        act = self._on.get(type(fact))
-        if act is not None:
-            act(fact)
 
     def close(self) -> None:
         """End what is open, and export what waits, in a bounded time. Nothing is told after it."""

@@ -123,6 +123,7 @@ class Body(msgspec.Struct, frozen=True):
 _decode_body = msgspec.json.Decoder(_RawBody).decode
 _decode_details = msgspec.json.Decoder(tuple[_RawEntry, ...]).decode
 _decode_text = msgspec.json.Decoder(str).decode
+_TAKEN = re.compile(rb'"api-response-code"\s*:\s*"?20[02]\b')
 _CODE = re.compile(rb"-?[0-9]+")
 _CODE_DIGITS_MAX = len(str(CODE_MAX))
 _ABSENT = (b"", b"null")
@@ -149,6 +150,11 @@ def read(response: Response, calls: int) -> Body | None:
         _details(raw.details, calls * ENTRIES_MAX_PER_CALL + ENTRIES_MAX_BESIDES),
         bytes(raw.details) not in _ABSENT,
     )
+
+
+def looks_accepted(response: Response) -> bool:
+    """Whether most likely everything was accepted; a look, no verdict."""
+    return _TAKEN.search(response.body) is not None
 
 
 def readable(text: str) -> str:

@@ -23,6 +23,6 @@ def pack(content: bytes | bytearray) -> bytes:
     size = len(content)
     if size <= STORED_BYTES_MAX:
         head = _STORED.pack(_HEADER, _LAST_STORED, size, size ^ 0xFFFF)
-        return b"%b%b%b" % (head, content, zlib.adler32(content).to_bytes(4))
+        return b"".join((head, content, zlib.adler32(content).to_bytes(4)))
     packer = zlib.compressobj(LEVEL, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL)
     return packer.compress(content) + packer.flush()

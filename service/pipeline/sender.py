@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from service.core.answers import looks_accepted
 from service.core.facts import LimiterWaited
-from service.core.verdicts import Answer, NotSent
+from service.core.verdicts import Answer, NotSent, Response
 from service.pipeline.batch import Batch
 from service.pipeline.bell import Bell
 from service.pipeline.permits import NEVER, Permits
@@ -33,6 +34,11 @@ AHEAD_GENERATIONS = 6
 AHEAD_CALLS_MAX = 5_000
 """While so many calls are sealed and unsent, none are beyond the free slots: one turn has their
 results."""
+SETTLE_SECONDS = 0.05
+"""An answer that may wait is settled by then."""
+
+Landing = tuple[Batch, Answer, float, float]
+"""(batch, its answer, how many seconds that took, when it came: since the epoch)"""
 
 
 class Sender:
@@ -46,7 +52,7 @@ class Sender:
         provider: Provider,
         clock: Clock,
         review: Review,
-        settle: Callable[[Batch, Answer, float], None],
+        settle: Callable[[Batch, Answer, float, float], None],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         """Nothing is sent yet.
@@ -74,6 +80,7 @@ class Sender:
         self._review = review
         self._settle = settle
         self._spawn = spawn
+        self._time = asyncio.get_running_loop().time
         self._flights: set[asyncio.Task[None]] = set()
         self._draining = False
         self._asking = False
@@ -81,6 +88,10 @@ class Sender:
         self._calls_max = state.settings.batching.calls_max
         self._landed = 0
         """Flights that ended since the last turn."""
+        self._unsettled: list[Landing] = []
+        self._settle_at = 0.0
+        """Loop time at which they are settled at the latest."""
+        self._unsettled_max = max(1, permits.concurrency // 2)
         self._ahead = 0
         """Flights that will probably end while the next turn commits: their slots are free then."""
 
@@ -91,14 +102,19 @@ class Sender:
         if wait > 0:
             # CLOCK_BOOTTIME is never slower than the loop's clock, so one sleep is enough.
             await asyncio.sleep(wait + CLOCK_STEP_SECONDS)
-        while True:
-            if self._review.waiting():
-                turns.bell.ring()
-            batch = self._next(turns)
-            if batch is None:
-                await self.bell.wait(self._next_in(turns))
-            else:
-                await self._send(batch, turns)
+        try:
+            while True:
+                if self._unsettled and self._settle_at <= self._time():
+                    self._settle_all()
+                if self._review.waiting():
+                    turns.bell.ring()
+                batch = self._next(turns)
+                if batch is None:
+                    await self.bell.wait(self._wait_seconds(turns))
+                else:
+                    await self._send(batch, turns)
+        finally:
+            self._settle_all()
 
     # What waits
 
@@ -116,7 +132,7 @@ class Sender:
 
     def rest(self, seconds: float, reason: str) -> None:
         """Send nothing at all for a while."""
-        until = asyncio.get_running_loop().time() + seconds
+        until = self._time() + seconds
         if until > self.circuit_until:
             self.circuit_until, self.circuit_reason = until, reason
 
@@ -176,7 +192,7 @@ class Sender:
     def _next(self, turns: Turns) -> Batch | None:
         if self._permits.slots_left() <= 0:
             return None
-        now = asyncio.get_running_loop().time()
+        now = self._time()
         for batch in self._permits.waiting:
             if (
                 batch.durable_turn <= turns.committed
@@ -190,7 +206,7 @@ class Sender:
         """Seconds until a batch that waits may go; None: not before the bell rings."""
         if self._permits.slots_left() <= 0:
             return None
-        now = asyncio.get_running_loop().time()
+        now = self._time()
         dues = [
             due
             for b in self._permits.waiting
@@ -204,18 +220,25 @@ class Sender:
             dues.append(probe_at)
         return max(0.0, min(dues) - now) if dues else None
 
+    def _wait_seconds(self, turns: Turns) -> float | None:
+        """Seconds until there is something to do; None: not before the bell rings."""
+        waits = [self._next_in(turns)]
+        if self._unsettled:
+            waits.append(max(0.0, self._settle_at - self._time()))
+        return min((wait for wait in waits if wait is not None), default=None)
+
     # The way to the wire
 
     async def _send(self, batch: Batch, turns: Turns) -> None:
-        loop = asyncio.get_running_loop()
-        started, self._asking = loop.time(), True
+        self._settle_all()
+        started, self._asking = self._time(), True
         grant = await self._window.ask(len(batch.calls), turns)
         self._asking = False
         turns.bell.ring()
         if not self._may_go(batch, turns):
             self._window.give_back(grant)
             return
-        self._state.observer.tell(LimiterWaited(loop.time() - started))
+        self._state.observer.tell(LimiterWaited(self._time() - started))
         self._take_off(batch, turns)
         task = self._spawn(self._fly(batch, grant, turns))
         self._flights.add(task)
@@ -223,7 +246,7 @@ class Sender:
 
     def _may_go(self, batch: Batch, turns: Turns) -> bool:
         """Whether what was true before the limiter's wait still is."""
-        now = asyncio.get_running_loop().time()
+        now = self._time()
         return (
             not self._draining
             and batch in self._permits.waiting
@@ -240,7 +263,7 @@ class Sender:
             turns.needed.ring()
         batch.sent = batch.tried = True
         timeout = self._state.settings.provider.timeout_seconds
-        until = asyncio.get_running_loop().time() + timeout
+        until = self._time() + timeout
         batch.canary = self._state.holds.probing(batch.flow_id, batch.account, until)
 
     async def _fly(self, batch: Batch, grant: Grant, turns: Turns) -> None:
@@ -255,8 +278,7 @@ class Sender:
             batch, grant = follower
 
     async def _post(self, batch: Batch, grant: Grant, turns: Turns) -> None:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = self._time()
         answer: Answer = NotSent("cancelled")
         try:
             answer = await self._provider.post(
@@ -266,7 +288,34 @@ class Sender:
             self._window.end(grant)
             self._permits.landed(batch)
             self._landed += 1
-        self._settle(batch, answer, loop.time() - started)
+        landing = (batch, answer, self._time() - started, self._clock.wall())
+        self._unsettled.append(landing)
+        if len(self._unsettled) >= self._unsettled_max or not self._may_wait(batch, answer):
+            self._settle_all()
+        elif len(self._unsettled) == 1:
+            self._settle_at = self._time() + SETTLE_SECONDS
+            self.bell.ring()
+
+    def _may_wait(self, batch: Batch, answer: Answer) -> bool:
+        """Whether nothing of what happens next depends on this answer.
+
+        It will be one of very many acceptances then; together they are settled for half the price.
+        """
+        state, saved = self._state, batch.saved
+        return (
+            self.supplied()
+            and not self._asking
+            and not (state.holds or state.cancels or state.proving)
+            and batch.account in state.proven
+            and not (saved.attempts or saved.stage)
+            and isinstance(answer, Response)
+            and looks_accepted(answer)
+        )
+
+    def _settle_all(self) -> None:
+        unsettled, self._unsettled = self._unsettled, []
+        for landing in unsettled:
+            self._settle(*landing)
 
     async def _follower(self, turns: Turns) -> tuple[Batch, Grant] | None:
         """The next batch, taking off, if all that it needs is there; nothing is awaited for it.
@@ -297,6 +346,7 @@ class Sender:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+        self._settle_all()
         return not late
 
     def unseal(self) -> None:

@@ -86,9 +86,8 @@ class Settler:
         """Whom it hands batches back to; they know it too, hence not in the constructor."""
         self._sender, self._turns = sender, turns
 
-    def settle(self, batch: Batch, answer: Answer, seconds: float) -> None:
-        """One attempt has come to its end, `seconds` after it began."""
-        wall = self._clock.wall()
+    def settle(self, batch: Batch, answer: Answer, seconds: float, wall: float) -> None:
+        """One attempt came to its end at `wall` (since the epoch), `seconds` after it began."""
         verdict = verdict_on(batch, answer, seconds, self._flows, self._settings, wall)
         self._state.observer.tell(fact_of(batch, answer, verdict, seconds))
         if not isinstance(answer, NotSent):

@@ -27,7 +27,7 @@ from service.core.shared import (
 from service.errors import BrokerUnavailable, WindowUnavailable
 from service.pipeline.bell import Bell
 from service.pipeline.state import LaneState
-from service.pipeline.window import Grant, Lease, Window, loop_time
+from service.pipeline.window import Grant, Lease, Window
 from service.ports import Clock, SharedWindow
 
 RENEW_SECONDS = 3.0
@@ -69,7 +69,7 @@ class Sharing(Window):
         self._stay = stay_seconds(provider.timeout_seconds)
         lease_seconds, timeout_seconds = earlier
         longest = max(self._stay, stay_seconds(timeout_seconds))
-        self._standing = Standing(loop_time(), longest, lease_seconds)
+        self._standing = Standing(self._time(), longest, lease_seconds)
         self._never_alone = provider.redis_down == "stop"
         self._server_ahead_ms = 0.0
         """Of the window's clock before the loop's; at least so much."""
@@ -94,7 +94,7 @@ class Sharing(Window):
         return "shared" if heard.all_registered else "even"
 
     def _may_go_alone(self) -> bool:
-        return not self._never_alone and self._standing.may_go_alone(loop_time())
+        return not self._never_alone and self._standing.may_go_alone(self._time())
 
     # Staying registered
 
@@ -110,7 +110,7 @@ class Sharing(Window):
             await self._renew.wait(RENEW_SECONDS)
 
     async def _join(self, lease: Lease) -> Join:
-        join = self._standing.join(loop_time())
+        join = self._standing.join(self._time())
         if join is Join.NO or lease.leased():
             return join
         try:
@@ -142,7 +142,7 @@ class Sharing(Window):
         return None
 
     async def _try(self, calls: int, lease: Lease) -> Grant | Wait:
-        now, (at, like) = loop_time(), self._next
+        now, (at, like) = self._time(), self._next
         if self._heard is None:
             return self._alone(calls)
         wait = at - now if calls >= like else 0.0
@@ -162,7 +162,7 @@ class Sharing(Window):
         if heard.place is None:
             return Wait(min(heard.wait_seconds, ASK_AGAIN_SECONDS))
         grant = Grant(self._state.guard.grant(calls), heard.place)
-        self._next = (loop_time() + heard.wait_seconds, calls)
+        self._next = (self._time() + heard.wait_seconds, calls)
         if self._clock.boot() - asked_at > BEGIN_SECONDS_MAX:
             self.give_back(grant)
             return Wait(0.0)
@@ -174,7 +174,7 @@ class Sharing(Window):
         got = self._own_grant(calls)
         if isinstance(got, Wait):
             return Wait(min(got.seconds, ASK_AGAIN_SECONDS))
-        self._standing.went_alone(loop_time())
+        self._standing.went_alone(self._time())
         return got
 
     # What becomes of a grant
@@ -189,12 +189,12 @@ class Sharing(Window):
     def end(self, grant: Grant) -> None:
         """See `Window.end`."""
         if grant.place is not None:
-            self._ended.append((grant.place, loop_time()))
+            self._ended.append((grant.place, self._time()))
         super().end(grant)
 
     def rest(self, seconds: float) -> None:
         """See `Window.rest`."""
-        self._rest_until = max(self._rest_until, loop_time() + seconds)
+        self._rest_until = max(self._rest_until, self._time() + seconds)
         self._renew.ring()
 
     async def close(self) -> None:
@@ -203,7 +203,7 @@ class Sharing(Window):
             await self._exchange()
 
     async def _exchange(self, calls: int = 0, join: Join = Join.NO) -> Heard | None:
-        now = loop_time()
+        now = self._time()
         if join is not Join.NO:
             self._standing.asked_to_join(now)
         said = self._said(now, calls, join)
@@ -214,7 +214,7 @@ class Sharing(Window):
             self._heard = None
             self._state.observer.tell(Trouble("limit", str(error)))
             return None
-        self._server_ahead_ms = heard.now - loop_time() * 1000
+        self._server_ahead_ms = heard.now - self._time() * 1000
         if self._rest_until <= now + said.rest_seconds:
             self._rest_until = 0.0
         if heard.registered:

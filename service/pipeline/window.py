@@ -47,6 +47,7 @@ class Window:
 
     def __init__(self, state: LaneState) -> None:
         self._state = state
+        self._time = asyncio.get_running_loop().time
         self._changed = Bell()
         self._calls_max = state.settings.batching.calls_max
         self.shape()
@@ -120,7 +121,7 @@ class Window:
 
     def _own_grant(self, calls: int) -> Grant | Wait:
         guard = self._state.guard
-        match guard.ask(calls, loop_time()):
+        match guard.ask(calls, self._time()):
             case Wait() as wait:
                 return wait
             case _:
@@ -133,7 +134,7 @@ class Window:
 
     def end(self, grant: Grant) -> None:
         """The request is over; it leaves the window a minute from now."""
-        self._state.guard.end(grant.token, loop_time())
+        self._state.guard.end(grant.token, self._time())
         self._changed.ring()
 
     def rest(self, seconds: float) -> None:
@@ -146,8 +147,3 @@ class Window:
     def standing(self) -> str:
         """By what the lane sends, for people; see `LaneStatus.standing`."""
         return "lane"
-
-
-def loop_time() -> float:
-    """Seconds of the loop's clock, the guard's."""
-    return asyncio.get_running_loop().time()

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import structlog
 from msgspec import structs
 
+from service.adapters.listening import Listening
 from service.adapters.logs.throttle import Throttle
 from service.core.facts import (
     BatchSealed,
@@ -52,7 +53,7 @@ RELEASE_ACTION = "it ends only by `call-dispatcher holds release`"
 HELD_ACTION = "sending goes on by itself once a probe is accepted; call-dispatcher status shows it"
 
 
-class Logs:
+class Logs(Listening):
     """`Observer` that writes log lines, wherever `configure_logs` sends them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,7 +74,7 @@ class Logs:
         self._buried: Counter[str] = Counter()
         """Dead letters by reason since the last line about them."""
         self._troubles: dict[str, Throttle] = {}
-        self._on: dict[type[Any], Callable[[Any], None]] = {
+        self.on = {
             EventRefusedFact: self._event_refused,
             BatchSealed: lambda fact: self._detail("batch_sealed", fact),
             RequestEnded: lambda fact: self._detail("batch_answered", fact),
@@ -88,12 +89,6 @@ class Logs:
             StandingChanged: self._standing_changed,
             Trouble: self._trouble,
         }
-
-    def tell(self, fact: Fact) -> None:
-        """See `Observer.tell`."""
-        say = self._on.get(type(fact))
-        if say is not None:
-            say(fact)
 
     def started(self, settings: Settings, address: str) -> None:
         """The process takes part from now on."""

@@ -7,13 +7,12 @@ the hot path nothing.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Info, ProcessCollector
 
+from service.adapters.listening import Listening
 from service.adapters.metrics.catalogue import PREFIX, Catalogue
 from service.adapters.metrics.labels import (
     DEAD_LETTER_REASONS,
@@ -33,7 +32,6 @@ from service.core.facts import (
     EventRefusedFact,
     EventsLost,
     EventsRead,
-    Fact,
     LaneChanged,
     LimiterWaited,
     RequestEnded,
@@ -43,7 +41,7 @@ from service.core.facts import (
 from service.settings import Settings
 
 
-class Metrics:
+class Metrics(Listening):
     """`Observer` that counts into a registry; all families are in it from the start."""
 
     def __init__(self, registry: CollectorRegistry, settings: Settings) -> None:
@@ -68,7 +66,7 @@ class Metrics:
         self._requests_of = cache(self._families.requests.labels)
         self._dispatched_of = cache(self._families.calls_dispatched.labels)
         self._begin_at_zero()
-        self._on: dict[type[Any], Callable[[Any], None]] = {
+        self.on = {
             EventsRead: self._events_read,
             EventRefusedFact: self._event_refused,
             BatchSealed: self._batch_sealed,
@@ -85,12 +83,6 @@ class Metrics:
     def observe(self, snapshot: Snapshot) -> None:
         """Read the families that are state from `snapshot` at each scrape."""
         self._state.snapshot = snapshot
-
-    def tell(self, fact: Fact) -> None:
-        """See `Observer.tell`."""
-        count = self._on.get(type(fact))
-        if count is not None:
-            count(fact)
 
     def _begin_at_zero(self) -> None:
         """A counter that first appears with 1 looks unchanged to `rate()`."""

@@ -12,7 +12,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from service.core.facts import CallsEnded, EventRefusedFact, Fact
+from service.adapters.listening import Listening
+from service.core.facts import CallsEnded, EventRefusedFact
 from service.core.status import Status
 
 STEP_SECONDS = 5
@@ -35,20 +36,19 @@ class Sample:
     """By reason."""
 
 
-class Samples:
+class Samples(Listening):
     """An `Observer` that counts, and a task that takes a sample at each step."""
 
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque(maxlen=SAMPLES_MAX)
         self._ended: Counter[str] = Counter()
+        self.on = {CallsEnded: self._calls_ended, EventRefusedFact: self._event_refused}
 
-    def tell(self, fact: Fact) -> None:
-        """See `Observer.tell`."""
-        match fact:
-            case CallsEnded():
-                self._ended[fact.outcome] += fact.count
-            case EventRefusedFact():
-                self._ended[fact.reason] += 1
+    def _calls_ended(self, fact: CallsEnded) -> None:
+        self._ended[fact.outcome] += fact.count
+
+    def _event_refused(self, fact: EventRefusedFact) -> None:
+        self._ended[fact.reason] += 1
 
     async def run(self, status: Callable[[], Status]) -> None:
         """Take a sample of `status` at each step, until cancelled."""
