@@ -1,27 +1,25 @@
 """Groups calls per flow into drafts that respect every bound of a batch.
 
-Knows nothing of sealing, sending or clocks. A draft is *ready* by count, by bytes, by a repeated
-client-identifier, or by age; a draft that is ready only by age goes on filling until it is taken.
+Knows nothing of sealing, sending or clocks. A draft is *ready* by count, by bytes, or by age; a
+draft that is ready only by age goes on filling until it is taken. Whether it holds an identity
+twice is asked when it is taken, and then it is cut there (docs/decisions/023).
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 
-from service.core.calls import Call
-from service.core.codec import IDENTIFIER_AT
+from service.core.calls import Call, identities_of
 from service.core.fairness import Rotation
-from service.core.identifiers import identity_of
 
 CALLS_UNBOUNDED = 2**31
 """No bound but the flow's own."""
-QUOTE = 0x22
-HASH_MASK = 2**60 - 1
-"""Of a hash that is kept: with one more bit an int takes half as much memory again."""
+_fragment = attrgetter("fragment")
 
 
 class Cause(StrEnum):
@@ -51,17 +49,17 @@ UNBOUNDED = Bounds(CALLS_UNBOUNDED, 2**63, 0.0)
 class Draft:
     """Calls of one flow that will be one batch, in order of arrival."""
 
-    __slots__ = ("_seen", "bytes", "calls", "cause", "flow_id", "opened_at")
+    __slots__ = ("bytes", "calls", "cause", "distinct", "flow_id", "opened_at")
 
     def __init__(self, flow_id: str, opened_at: float) -> None:
         self.flow_id = flow_id
         self.calls: list[Call] = []
-        # Hashes of identities, for thousands of drafts are open at once: two that are alike would
-        # close a draft early, nothing worse. A dict, for it takes a third of a small set's memory.
-        self._seen: dict[int, None] = {}
         self.bytes = 0
+        """Of the fragments and the commas between them."""
         self.opened_at = opened_at
         self.cause = Cause.AGE
+        self.distinct = False
+        """Whether it is known that no two of its calls share an identity."""
 
     def fill(self, calls: Sequence[Call], at: int, bounds: Bounds) -> int:
         """Take calls in from index `at` on; returns the index of the first that cannot join.
@@ -70,44 +68,65 @@ class Draft:
         """
         if self.cause is not Cause.AGE:
             return at
-        mine, seen, size = self.calls, self._seen, self.bytes
+        mine, size, self.distinct = self.calls, self.bytes, False
         end = min(len(calls), at + bounds.calls_max - len(mine))
-        while at < end:
-            call = calls[at]
-            fragment = call.fragment
-            more = size + len(fragment) + (1 if mine else 0)
-            if more > bounds.fragments_bytes_max and mine:
-                self._close(Cause.BYTES)
-                break
-            # `call.identity`, with fewer steps: this is done for each call.
-            identity = fragment[IDENTIFIER_AT : call.identifier_end]
-            if identity[0] != QUOTE:
-                identity = identity_of(identity)
-            hashed = hash(identity) & HASH_MASK
-            if hashed in seen:
-                self._close(Cause.REPEAT)
-                break
-            size = more
-            mine.append(call)
-            seen[hashed] = None
-            at += 1
-        self.bytes = size
+        some = calls if end - at == len(calls) else calls[at:end]
+        lengths = list(map(len, map(_fragment, some)))
+        # Each with the comma before it; the first has none.
+        more = sum(lengths) + len(lengths) - (not mine)
+        if size + more > bounds.fragments_bytes_max:
+            fits, more = _fitting(lengths, bounds.fragments_bytes_max - size, alone=not mine)
+            some, end = some[:fits], at + fits
+            self.cause = Cause.BYTES
+        self.bytes = size + more
+        mine += some
         if len(mine) >= bounds.calls_max:
-            self._close(Cause.COUNT)
-        return at
+            self.cause = Cause.COUNT
+        return end
 
-    def _close(self, cause: Cause) -> None:
-        self.cause = cause
-        # Most of a window waits in drafts that are closed: what nobody asks any more is let go.
-        self._seen = {}
+    def distinct_calls(self) -> int:
+        """How many of its first calls have an identity each that none before them has."""
+        if not self.distinct:
+            identities = identities_of(self.calls)
+            if len(set(identities)) < len(identities):
+                return _first_repeat(identities)
+            self.distinct = True
+        return len(self.calls)
 
     def split(self, calls: int) -> tuple[Draft, Draft]:
         """The first `calls` of it, and the rest."""
         parts = Draft(self.flow_id, self.opened_at), Draft(self.flow_id, self.opened_at)
         for part, some in zip(parts, (self.calls[:calls], self.calls[calls:]), strict=True):
             part.fill(some, 0, UNBOUNDED)
-            part.cause = self.cause
+            part.cause, part.distinct = self.cause, self.distinct
         return parts
+
+
+def _fitting(lengths: Sequence[int], room: int, *, alone: bool) -> tuple[int, int]:
+    """How many fragments of these lengths fit behind others, and their bytes with the commas.
+
+    Args:
+        lengths: in order.
+        room: bytes that are left.
+        alone: nothing is before them: the first has no comma, and is in whatever its length.
+    """
+    size = 0
+    for at, length in enumerate(lengths):
+        first = alone and at == 0
+        more = size + length + (not first)
+        if more > room and not first:
+            return at, size
+        size = more
+    return len(lengths), size
+
+
+def _first_repeat(identities: Iterable[bytes]) -> int:
+    seen = set[bytes]()
+    for at, identity in enumerate(identities):
+        if identity in seen:
+            return at
+        seen.add(identity)
+    raise AssertionError("called only where an identity repeats")
 
 
 class _Line:
@@ -215,7 +234,7 @@ class Batcher:
             return None
 
         def size(flow_id: str) -> int:
-            return min(len(self._lines[flow_id].drafts[0].calls), calls_max(flow_id))
+            return min(len(self._head(flow_id).calls), calls_max(flow_id))
 
         flow_id = self._rotation.pick(size, eligible)
         if flow_id is None:
@@ -233,6 +252,18 @@ class Batcher:
         elif drafts[0].cause is Cause.AGE:
             self._rotation.remove(flow_id)
             self._rank(flow_id, line, now)
+        return draft
+
+    def _head(self, flow_id: str) -> Draft:
+        """The flow's first draft, all identities distinct: it is cut before the first repeat."""
+        line = self._lines[flow_id]
+        draft = line.drafts[0]
+        distinct = draft.distinct_calls()
+        if distinct < len(draft.calls):
+            draft, rest = draft.split(distinct)
+            draft.cause, draft.distinct = Cause.REPEAT, True
+            line.drafts[:1] = [draft, rest]
+            line.last = line.drafts[-1]
         return draft
 
     def has(self, flow_id: str) -> bool:

@@ -7,7 +7,7 @@ read from them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import ClassVar, Protocol
 
 import msgspec
@@ -17,6 +17,8 @@ from service.core.identifiers import identity_of
 
 # A loop over a batch's records costs four times as much in Python as in C.
 _value, _key, _headers = attrgetter("value"), attrgetter("key"), attrgetter("headers")
+
+_is_string = methodcaller("startswith", b'"')
 
 Header = tuple[str, bytes]
 Place = tuple[str, int, int]
@@ -135,6 +137,14 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     def fill_at(self) -> int:
         """Where in `fragment` the 25 bytes of a start-time to be filled at sealing begin, or -1."""
         return place_to_fill(self.fragment, self.identifier_end)
+
+
+def identities_of(calls: Iterable[Call]) -> list[bytes]:
+    """The `identity` of each, with fewer steps: it is asked for of all that are sent."""
+    identifiers = [call.fragment[IDENTIFIER_AT : call.identifier_end] for call in calls]
+    if all(map(_is_string, identifiers)):
+        return identifiers
+    return list(map(identity_of, identifiers))
 
 
 def with_headers(records: Iterable[Record]) -> bool:
