@@ -25,7 +25,6 @@ from service.adapters.kafka.broker import KafkaBroker
 from service.adapters.kafka.connection import describe
 from service.adapters.kafka.control import KafkaControl
 from service.adapters.kafka.topics import ensure_topics
-from service.adapters.listening import Observers
 from service.adapters.logs import Logs
 from service.adapters.metrics import Metrics, ReplayStandings
 from service.adapters.provider import HttpProvider
@@ -38,6 +37,7 @@ from service.adapters.web import (
     WebReplays,
     WebServer,
 )
+from service.core.listening import Observers
 from service.core.shared import Said, stay_seconds
 from service.errors import ConfigurationError, DispatcherError
 from service.pipeline.flows import Flows, make_intake

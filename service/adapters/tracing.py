@@ -18,7 +18,6 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode, TraceFlags
 
-from service.adapters.listening import Listening
 from service.core.facts import (
     BatchClosed,
     BatchOpened,
@@ -27,6 +26,7 @@ from service.core.facts import (
     RequestEnded,
     RetryPlanned,
 )
+from service.core.listening import Listening
 from service.core.traceparent import Parent
 from service.errors import ConfigurationError
 

@@ -24,6 +24,10 @@ RECORD_OVERHEAD_BYTES = 1024
 MESSAGE_CHARACTERS_MAX = 500
 """Of the text that explains a dead letter; a header is no place for more."""
 
+NULL = b"null"
+NONE: list[Header] = []
+"""One for all records without headers; nobody changes it."""
+
 Written = tuple[bytes | None, bytes | None, list[Header]]
 
 
@@ -102,13 +106,13 @@ class Results:
                 stamp = _rfc3339(timestamp)
             value = template % (
                 call.fragment[IDENTIFIER_AT : call.identifier_end],
-                b"null" if uuid is None else _encode(uuid),
+                NULL if uuid is None else _encode(uuid),
                 place,
                 record.offset,
                 stamp,
-                _origin(record, replays) if headers else b"null",
+                _origin(record, replays) if headers else NULL,
             )
-            kept = [header for header in headers if header[0] == "traceparent"] if headers else []
+            kept = [each for each in headers if each[0] == "traceparent"] if headers else NONE
             yield record.key, value, kept
 
 

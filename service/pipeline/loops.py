@@ -66,7 +66,7 @@ class Loops:
         self._sealer = Sealer(state, flows, clock, rng, gate)
         self._permits = Permits(state, flows, gate)
         trust = Trust(state, self._held, self._released)
-        self._settler = Settler(state, flows, self._sealer, trust, world.heard, clock, rng)
+        self._settler = Settler(state, flows, self._sealer, trust, world.heard, rng)
         review = Review(state, flows, self._permits, self._sealer, gate, clock, self._release)
         self.window = window
         settle = self._settler.settle

@@ -49,7 +49,7 @@ class Permits:
         flow_id = batch.flow_id
         self.waiting.remove(batch)
         # Or the resends of a flow whose hold ended would all go before its neighbours' batches.
-        if flow_id in map(_flow_id, self.waiting):
+        if self._state.open_of[flow_id] > 1 and flow_id in map(_flow_id, self.waiting):
             self.waiting.sort(key=lambda other: other.flow_id == flow_id)
         self.in_flight += 1
         self._of_flow[flow_id] += 1
@@ -98,7 +98,7 @@ class Permits:
         if flow_id in state.proving:
             return self._may_try(self._open_of(flow_id=flow_id), self._of_flow[flow_id])
         unsent = 0
-        if flow_id in map(_flow_id, self.waiting):
+        if state.open_of[flow_id] and flow_id in map(_flow_id, self.waiting):
             waiting = [batch for batch in self.waiting if batch.flow_id == flow_id]
             unsent = len(waiting)
             now = asyncio.get_running_loop().time()

@@ -29,7 +29,7 @@ CLOCK_STEP_SECONDS = 0.01
 """A sleep may end early by the resolution of the loop's clock."""
 AHEAD_AT_THE_LIMIT = 2
 """Batches sealed before their grant is certain: one waits while the next one's turn commits."""
-AHEAD_GENERATIONS = 6
+AHEAD_GENERATIONS = 10
 """So many times `concurrency` may be sealed beyond the free slots, at most."""
 AHEAD_CALLS_MAX = 5_000
 """While so many calls are sealed and unsent, none are beyond the free slots: one turn has their

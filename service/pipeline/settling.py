@@ -42,7 +42,6 @@ from service.pipeline.sender import Sender
 from service.pipeline.state import LaneState
 from service.pipeline.trust import Trust
 from service.pipeline.turns import Turns
-from service.ports import Clock
 
 FLOOD_REASONS = {"rejected", "unconfirmed"}
 """Ends that say something of the flow; the others are of single events, or of operators."""
@@ -60,7 +59,6 @@ class Settler:
         sealer: Sealer,
         trust: Trust,
         heard: Heard,
-        clock: Clock,
         rng: random.Random,
     ) -> None:
         self._state = state
@@ -69,7 +67,6 @@ class Settler:
         self._sealer = sealer
         self._trust = trust
         self._heard = heard
-        self._clock = clock
         self._pacing = Pacing(state.settings.retry, rng)
         self._sender: Sender
         self._turns: Turns

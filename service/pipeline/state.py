@@ -6,6 +6,7 @@ its outcome, the ledger and the window always change together.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
@@ -62,6 +63,8 @@ class LaneState:
         self.observer = observer
         self.ledgers: dict[TopicPartition, Ledger] = {}
         self.open: dict[str, Batch] = {}
+        self.open_of: Counter[str] = Counter()
+        """How many of them each flow has; over many flows mostly one."""
         self.search_ended = False
         """Whether a batch that was part of a search (searching.py) was closed."""
         self.bodies: set[bytes] = set()
@@ -82,18 +85,18 @@ class LaneState:
         self.replays: set[str] = set()
         """Ids that stand in the replays topic; `no_replays` are those that do not."""
         self.no_replays: set[str] = set()
-        dead_letters = settings.dead_letters
+        letters = settings.dead_letters
         self.flood = Flood(
-            dead_letters.flood_share,
-            dead_letters.flood_events_min,
-            dead_letters.flood_window_seconds,
+            letters.flood_share, letters.flood_events_min, letters.flood_window_seconds
         )
         self.tripped: list[Tripped] = []
         """Flows to be held because too many of their calls fail."""
         self.control_at = 0
         """The next offset of the control topic."""
-        self.parked_tp = (settings.kafka.topics.parked, lane)
-        self.overflow_tp = (settings.kafka.topics.overflow, lane)
+        self.parked_tp, self.overflow_tp = (
+            (settings.kafka.topics.parked, lane),
+            (settings.kafka.topics.overflow, lane),
+        )
         self.parked, self.overflow = SetAside(), SetAside()
         self.aside = {self.parked_tp: self.parked, self.overflow_tp: self.overflow}
         self.ends: dict[TopicPartition, int] = {}
@@ -179,12 +182,18 @@ class LaneState:
     def open_batch(self, batch: Batch) -> None:
         """A batch is sealed, cut or recovered."""
         self.open[batch.id] = batch
+        self.open_of[batch.flow_id] += 1
         self.bodies.add(batch.saved.sha256)
         self.outbox.wanted = True
 
     def close_batch(self, batch: Batch) -> None:
         """A batch has its outcome, or was replaced by others."""
         del self.open[batch.id]
+        left = self.open_of[batch.flow_id] - 1
+        if left:
+            self.open_of[batch.flow_id] = left
+        else:
+            del self.open_of[batch.flow_id]
         self.bodies.discard(batch.saved.sha256)
         self.outbox.wanted = True
         self.search_ended |= batch.saved.search is not None

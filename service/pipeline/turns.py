@@ -22,7 +22,7 @@ from service.pipeline.outbox import Outbox
 from service.pipeline.state import LaneState
 from service.ports import Broker, Clock, Outgoing, Stored, TopicPartition, Writer
 
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.08
 """A turn waits no longer than this for what flights bring while they need no turn themselves."""
 RETAKE_SECONDS = 1.0
 """Between two tries to find out what became of a transaction."""

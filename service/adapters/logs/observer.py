@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import structlog
 from msgspec import structs
 
-from service.adapters.listening import Listening
 from service.adapters.logs.throttle import Throttle
 from service.core.facts import (
     BatchSealed,
@@ -34,6 +33,7 @@ from service.core.facts import (
     Trouble,
     TurnCommitted,
 )
+from service.core.listening import Listening
 from service.settings import Settings
 
 REFUSED_LINES_PER_SECOND = 5

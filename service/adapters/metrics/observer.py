@@ -12,7 +12,6 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Info, ProcessCollector
 
-from service.adapters.listening import Listening
 from service.adapters.metrics.catalogue import PREFIX, Catalogue
 from service.adapters.metrics.labels import (
     DEAD_LETTER_REASONS,
@@ -38,6 +37,7 @@ from service.core.facts import (
     RetryPlanned,
     TurnCommitted,
 )
+from service.core.listening import Listening
 from service.settings import Settings
 
 

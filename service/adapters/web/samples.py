@@ -12,8 +12,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from service.adapters.listening import Listening
 from service.core.facts import CallsEnded, EventRefusedFact
+from service.core.listening import Listening
 from service.core.status import Status
 
 STEP_SECONDS = 5
