@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from service.adapters import provider
 from service.adapters.provider import HttpProvider
 from service.core.verdicts import Answer, NoAnswer, NotSent, Response
 from tests.contracts.provider_servers import always, http
@@ -85,6 +86,18 @@ async def test_a_connection_is_kept(other: Other) -> None:
     post = asyncio.create_task(other.provider.post(b"{}", always))
     await other.answer(connection, http(SECOND.body))
     assert await post == SECOND
+
+
+async def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    other: Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies between may have dropped it without a word: the batch would be in doubt."""
+    connection = await other.first_post()
+    monkeypatch.setattr(provider, "KEEP_SECONDS", 0.0)
+    assert await other.second_post() == SECOND
+    # Given up, as everything that is not kept.
+    with pytest.raises(ConnectionResetError):
+        await asyncio.to_thread(connection.recv, 1)
 
 
 @pytest.mark.parametrize("seen", [False, True])

@@ -77,6 +77,33 @@ def test_a_repeated_identifier_waits_for_the_next_batch() -> None:
     assert ids(later.calls) == ["1", "2"]
 
 
+def test_a_full_draft_with_a_repeat_leaves_in_two_parts_at_once() -> None:
+    """What was cut off must not wait as if it had just come, nor be filled again."""
+    batcher = Batcher(lambda _: Bounds(4, 1000, 5.0))
+    for identity in "12133":
+        batcher.add(call("A", identity), 0.0)
+    first, second = batcher.take(0.0, everything), batcher.take(0.0, everything)
+    assert first is not None
+    assert second is not None
+    assert (ids(first.calls), first.cause) == (["1", "2"], Cause.REPEAT)
+    assert (ids(second.calls), second.cause) == (["1", "3"], Cause.COUNT)
+    assert batcher.take(4.9, everything) is None
+    assert batcher.waiting_of("A") == 1
+
+
+def test_calls_that_come_after_a_cut_join_the_rest() -> None:
+    """Else a flow that repeats its identifiers would have batches of one or two calls."""
+    batcher = Batcher(lambda _: Bounds(9, 1000, 5.0))
+    for identity in "112":
+        batcher.add(call("A", identity), 0.0)
+    assert batcher.take(5.0, everything) is not None
+    batcher.extend("A", [call("A", "3"), call("A", "1")], 5.0)
+    second, third = batcher.take(6.0, everything), batcher.take(6.0, everything)
+    assert second is not None
+    assert third is not None
+    assert [ids(each.calls) for each in (second, third)] == [["1", "2", "3"], ["1"]]
+
+
 def test_identifiers_of_one_string_form_are_never_in_one_batch() -> None:
     """An answer that turns a number into a string would name two calls."""
     batcher = Batcher(lambda _: Bounds(100, 1000, 5.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from service.core.answers import looks_accepted
 from service.core.codes import HOLD_TEXTS, TABLE, Kind, Remedy
 from service.core.verdicts import (
     NoAnswer,
@@ -178,3 +179,19 @@ def test_the_table_is_whole() -> None:
     assert all(rule.remedy for rule in TABLE if rule.kind is Kind.REFUSED)
     codes = {int(rule.sign) for rule in TABLE if rule.sign.isdigit()}
     assert codes == set(KNOWN_CODES)
+
+
+@pytest.mark.parametrize(
+    ("answer", "looks"),
+    [
+        (b'{"api-response-code":202,"request-id":"r"}', True),
+        (b'{"api-response-code" : "200" }', True),
+        (b'{"api-response-code":201}', False),
+        (b'{"api-response-code":2020}', False),
+        (b'{"api-response-code":401,"api-response-message":"code 202"}', False),
+        (b"", False),
+    ],
+)
+def test_a_look_at_an_answer(answer: bytes, *, looks: bool) -> None:
+    """What looks accepted may wait for others; a refusal never does."""
+    assert looks_accepted(Response(200, answer)) == looks
