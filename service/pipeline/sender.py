@@ -1,8 +1,8 @@
 """Sends sealed batches: their order, the lease, the limiter, and the flight itself.
 
 Knows nothing of what an answer means (settling.py) or of who may go (permits.py). One coroutine
-asks the limiter, for aiolimiter serves its smallest waiter first: with a single waiter the order is
-the scheduler's.
+waits for the limiter, for aiolimiter serves its smallest waiter first: with a single waiter the
+order is the scheduler's. A flight goes on with a batch that has to wait for nothing.
 """
 
 from __future__ import annotations
