@@ -183,8 +183,10 @@ class Sender:
         The flights go on for a while then: a turn for each of their answers would cost more than
         the answers.
         """
-        room = self._permits.slots_left() + self._ahead
-        return not self._draining and 2 * len(self._permits.waiting) > room
+        if self._draining or self._state.holds:
+            # What waits may be waiting for a hold's end.
+            return False
+        return 2 * len(self._permits.waiting) > self._permits.slots_left() + self._ahead
 
     def _due(self, batch: Batch) -> float:
         return max(self._permits.due(batch), self.circuit_until)
@@ -305,7 +307,7 @@ class Sender:
         return (
             self.supplied()
             and not self._asking
-            and not (state.holds or state.cancels or state.proving)
+            and not (state.cancels or state.proving)
             and batch.account in state.proven
             and not (saved.attempts or saved.stage)
             and isinstance(answer, Response)

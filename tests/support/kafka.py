@@ -15,9 +15,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import for_code
+from aiokafka.errors import UnknownTopicOrPartitionError, for_code
 
 ANSWER_SECONDS_MAX = 30.0
+KNOWN_LOOKS_MAX = 50
 """For one step with the broker: clients wait for ever while it is away."""
 MARKER_SECONDS_MAX = 2.0
 """For the markers of a commit that was answered; a transaction may also be open for long."""
@@ -178,7 +179,15 @@ async def _read_to_end(consumer: Any, partitions: list[TopicPartition]) -> list[
 
 async def _partitions(bootstrap: str, topic: str) -> list[TopicPartition]:
     async with admin_client(bootstrap) as admin, asyncio.timeout(ANSWER_SECONDS_MAX):
-        (described,) = await admin.describe_topics([topic])
+        looks = 1
+        while True:
+            (described,) = await admin.describe_topics([topic])
+            error = for_code(described["error_code"])
+            if error is not UnknownTopicOrPartitionError or looks == KNOWN_LOOKS_MAX:
+                break
+            # One that was just created may not be known everywhere yet.
+            looks += 1
+            await asyncio.sleep(0.1)
     if described["error_code"]:
-        raise for_code(described["error_code"])(topic)
+        raise error(topic)
     return [TopicPartition(topic, one["partition"]) for one in described["partitions"]]
