@@ -98,7 +98,8 @@ class CoreStages:
     def outcome(self) -> None:
         """The results of a batch."""
         acceptance = Acceptance("b" * 16, FLOW, "r-1", 202, "response", 1, int(NOW * 1000))
-        list(Results(template_of(acceptance), self._calls, None))
+        template = template_of(acceptance)
+        list(Results([(template, call, None) for call in self._calls]))
 
     def checkpoint(self) -> None:
         """Encode the state of a lane with its open batches, twenty times."""

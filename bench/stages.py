@@ -128,6 +128,7 @@ STAGES: Sequence[tuple[str, str, Sequence[str]]] = (
             "pipeline/status.py",
             "pipeline/heard.py",
             "core/status.py",
+            "core/listening.py",
         ),
     ),
 )

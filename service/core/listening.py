@@ -8,18 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from service.core.facts import Fact
 
 Places = Mapping[type[Any], Callable[[Any], None]]
 """What is done with a fact, by its kind."""
-
-
-class Listener(Protocol):
-    """Somebody who is for some kinds of facts."""
-
-    on: Places
 
 
 class Listening:
@@ -37,7 +31,7 @@ class Listening:
 class Observers:
     """Tells every fact to whichever of several observers are for it, in their order."""
 
-    def __init__(self, listeners: Iterable[Listener]) -> None:
+    def __init__(self, listeners: Iterable[Listening]) -> None:
         self._on: dict[type[Any], list[Callable[[Any], None]]] = defaultdict(list)
         for listener in listeners:
             for kind, act in listener.on.items():

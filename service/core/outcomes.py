@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import repeat
 
 import msgspec
 
@@ -62,39 +61,28 @@ class Acceptance(msgspec.Struct, frozen=True):
     accepted_ms: int
 
 
+Entry = tuple[bytes, Call, str | None]
+"""One accepted call: what its batch's results share (`template_of`), the call, its uuid if any."""
+
+
 class Results:
-    """Results of calls that were accepted together: one record a call, in the calls' order.
+    """Results of accepted calls: one record each, in their order.
 
     They are rendered each time they are iterated. A turn writes thousands, and what is made while
     it is written need neither be held nor fetched from memory again.
     """
 
-    __slots__ = ("_calls", "_replays", "_template", "_uuids")
+    __slots__ = ("_entries", "_replays")
 
-    def __init__(
-        self,
-        template: bytes,
-        calls: Sequence[Call],
-        uuids: Sequence[str | None] | None,
-        replays: Collection[str] = (),
-    ) -> None:
-        """Nothing is rendered yet.
-
-        Args:
-            template: what they share, by `template_of`.
-            calls: of one batch.
-            uuids: of the calls, in their order; None where the provider gives none.
-            replays: the ids of replays whose events' origin is believed.
-        """
-        self._template = template
-        self._calls = calls
-        self._uuids = uuids
+    def __init__(self, entries: Sequence[Entry], replays: Collection[str] = ()) -> None:
+        """Nothing is rendered yet; `replays` are those whose events' origin is believed."""
+        self._entries = entries
         self._replays = replays
 
     def __iter__(self) -> Iterator[Written]:
-        template, replays = self._template, self._replays
+        replays = self._replays
         topic, partition, timestamp, place, stamp = "", -1, -1, b"", b""
-        for call, uuid in zip(self._calls, self._uuids or repeat(None)):  # noqa: B905 - endless
+        for template, call, uuid in self._entries:
             record = call.record
             headers = record.headers
             # Neighbours mostly have these alike, and as the same objects.

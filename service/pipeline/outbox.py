@@ -6,14 +6,14 @@ Knows nothing of how any of it changes (state.py).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import repeat
 
 from service.core.aside import Why
 from service.core.calls import Call, Place, Record, bytes_of
 from service.core.facts import CallsParked, Fact
-from service.core.outcomes import Acceptance, Failure, Results, dead_letter, template_of
+from service.core.outcomes import Entry, Failure, Results, dead_letter
 from service.ports import TopicPartition, Write
 
 OUTBOX_BYTES_MAX = 8 * 1024 * 1024
@@ -22,12 +22,17 @@ OUTBOX_RECORDS_MAX = 5_000
 others sealed and what was answered waits for the turn's end: so many records take some 0.2 s."""
 
 
+Taken = tuple[bytes, Sequence[Call], Sequence[str | None] | None]
+"""(`template_of` its acceptance, calls of one batch, their uuids or None where there are none)"""
+
+
 @dataclass(slots=True)
 class Outbox:
     """What the next turn will write, and what will be told once it is durable."""
 
     writes: dict[TopicPartition, list[Write]] = field(default_factory=dict)
-    results: dict[TopicPartition, list[Results]] = field(default_factory=dict)
+    taken: list[Taken] = field(default_factory=list)
+    """What the provider took over, by batch: its results are made when they are written."""
     done: dict[TopicPartition, list[int]] = field(default_factory=dict)
     """Offsets of those results' events, to be finished all at once when a turn takes them."""
     facts: list[Fact] = field(default_factory=list)
@@ -48,14 +53,9 @@ class Outbox:
         self.bytes += bytes_of(records)
         self.records += len(records)
 
-    def accepted(
-        self,
-        results: Mapping[TopicPartition, Results],
-        offsets: Mapping[TopicPartition, Sequence[int]],
-    ) -> None:
-        """Add results, and where their events lie."""
-        for tp, some in results.items():
-            self.results.setdefault(tp, []).append(some)
+    def accepted(self, taken: Taken, offsets: Mapping[TopicPartition, Sequence[int]]) -> None:
+        """Calls of one batch were taken over; their events lie at `offsets`."""
+        self.taken.append(taken)
         for tp, done in offsets.items():
             self.done.setdefault(tp, []).extend(done)
 
@@ -72,19 +72,7 @@ class Outbox:
         self.facts.append(CallsParked(flow_id, why, count, again))
 
     def __bool__(self) -> bool:
-        return self.wanted or bool(self.writes) or bool(self.results)
-
-    def all(self) -> Mapping[TopicPartition, Iterable[Write]]:
-        """Everything, as one transaction takes it; results are rendered on each iteration."""
-        return self.writes | {tp: _Chain(parts) for tp, parts in self.results.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class _Chain:
-    parts: Sequence[Results]
-
-    def __iter__(self) -> Iterator[Write]:
-        return chain.from_iterable(self.parts)
+        return self.wanted or bool(self.writes) or bool(self.taken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +88,16 @@ class Targets:
     group_id: str
 
     def results_of(
-        self,
-        calls: Sequence[Call],
-        acceptance: Acceptance,
-        uuids: Sequence[str | None] | None,
-        replays: Collection[str],
+        self, taken: Iterable[Taken], replays: Collection[str]
     ) -> dict[TopicPartition, Results]:
-        """The results of calls that were accepted together."""
-        partitions, template = self.results_partitions, template_of(acceptance)
+        """The results of all that a turn writes, batch by batch; rendered on each iteration."""
         # The source's partition is a function of the event's key, so one key stays together.
-        parts: dict[int, list[Call]] = defaultdict(list)
-        for call in calls:
-            parts[call.record.partition % partitions].append(call)
-        uuids_of: dict[int, list[str | None]] = defaultdict(list)
-        if uuids is not None:
-            for call, uuid in zip(calls, uuids, strict=True):
-                uuids_of[call.record.partition % partitions].append(uuid)
-        return {
-            (self.results, partition): Results(template, some, uuids_of.get(partition), replays)
-            for partition, some in parts.items()
-        }
+        partitions = self.results_partitions
+        parts: dict[int, list[Entry]] = defaultdict(list)
+        for template, calls, uuids in taken:
+            for call, uuid in zip(calls, uuids or repeat(None)):  # noqa: B905 - endless
+                parts[call.record.partition % partitions].append((template, call, uuid))
+        return {(self.results, each): Results(some, replays) for each, some in parts.items()}
 
     def dead_letter(
         self, source: Place, record: Record | None, failure: Failure, replays: Collection[str]

@@ -263,6 +263,7 @@ class Sender:
         self._permits.took_off(batch)
         if not self.supplied():
             turns.needed.ring()
+            turns.bell.ring()
         batch.sent = batch.tried = True
         timeout = self._state.settings.provider.timeout_seconds
         until = self._time() + timeout

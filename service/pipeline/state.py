@@ -7,7 +7,7 @@ its outcome, the ledger and the window always change together.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
 from service.core.aside import Why, note_of, offsets_of, places_of, set_aside
@@ -21,13 +21,13 @@ from service.core.holds import Holds
 from service.core.learned import LearnedBounds
 from service.core.offsets import Ledger
 from service.core.origin import origin_of
-from service.core.outcomes import Acceptance, Failure
+from service.core.outcomes import Acceptance, Failure, template_of
 from service.core.rate import WindowGuard
 from service.errors import EventRefused
 from service.pipeline.batch import Batch, Source
 from service.pipeline.memory import Memory
 from service.pipeline.outbox import Outbox, SetAside, Targets
-from service.ports import Clock, Observer, TopicPartition
+from service.ports import Clock, Observer, TopicPartition, Write
 from service.settings import Settings
 
 _record, _timestamp = attrgetter("record"), attrgetter("timestamp")
@@ -208,9 +208,8 @@ class LaneState:
     ) -> None:
         """The provider took these calls of a batch over."""
         records = list(map(_record, calls))
-        results = self._targets.results_of(calls, acceptance, uuids, self.replays)
-        whole = calls is batch.calls
-        self.outbox.accepted(results, batch.offsets if whole else offsets_of(records))
+        offsets = batch.offsets if calls is batch.calls else offsets_of(records)
+        self.outbox.accepted((template_of(acceptance), calls, uuids), offsets)
         batch.accepted += len(calls)
         self.memory.let_go(calls)
         self._tell_ended(batch.flow_id, "accepted", records)
@@ -279,6 +278,10 @@ class LaneState:
         self._finish(self.outbox.done)
         taken, self.outbox = self.outbox, Outbox()
         return taken
+
+    def writes_of(self, outbox: Outbox) -> Mapping[TopicPartition, Iterable[Write]]:
+        """All that the turn writes besides its checkpoint; each iteration is the same."""
+        return outbox.writes | self._targets.results_of(outbox.taken, self.replays)
 
     def positions(self) -> Mapping[TopicPartition, int]:
         """The group's offsets, for lag tools."""

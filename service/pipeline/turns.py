@@ -129,7 +129,7 @@ class Turns:
         saved = checkpoint_of(state, self._owner, *self._bounds(), started, released=released)
         offsets = state.positions()
         changed = {tp: at for tp, at in offsets.items() if self._offsets.get(tp) != at}
-        outgoing = Outgoing(outbox.all(), changed, state.lane, checkpoints.encode(saved))
+        outgoing = Outgoing(state.writes_of(outbox), changed, state.lane, checkpoints.encode(saved))
         stamp = await self._write(outgoing)
         self.committed = state.turn
         self._last = (self._owner, state.turn)

@@ -38,6 +38,7 @@ ACCEPTANCE = Acceptance(
     attempts=2,
     accepted_ms=1_795_391_457_000,
 )
+TEMPLATE = template_of(ACCEPTANCE)
 
 
 def call(identifier: bytes = b'"c1"') -> Call:
@@ -52,7 +53,7 @@ def headers_of(headers: list[Header]) -> dict[str, str]:
 
 def test_a_result_has_every_field_and_only_the_trace_of_the_headers() -> None:
     """Upstream joins by these names; a missing one breaks somebody's report."""
-    [(key, value, headers)] = Results(template_of(ACCEPTANCE), [call(b'{"a":"%d"}')], ["u-1"])
+    [(key, value, headers)] = Results([(TEMPLATE, call(b'{"a":"%d"}'), "u-1")])
     assert key == b"customer"
     assert headers == [("traceparent", b"00-aa-bb-01")]
     assert value is not None
@@ -90,7 +91,7 @@ def test_a_replays_five_headers_are_enough_for_an_origin() -> None:
     ]
     replayed = dataclasses.replace(Event(), headers=tuple(headers))
     again = call_of(replayed, "AbCd1234")
-    [(_, value, _)] = Results(template_of(ACCEPTANCE), [again], ["u-1"], {"night-1"})
+    [(_, value, _)] = Results([(TEMPLATE, again, "u-1")], {"night-1"})
     result: dict[str, Any] = json.loads(value or b"")
     assert result["origin"] == {
         "topic": "calls.requests",
@@ -104,7 +105,7 @@ def test_a_replays_five_headers_are_enough_for_an_origin() -> None:
 
 def test_bulk_gives_no_uuids() -> None:
     """`null`, not a missing field, says that there is none."""
-    [(_, value, _)] = Results(template_of(ACCEPTANCE), [call()], None)
+    [(_, value, _)] = Results([(TEMPLATE, call(), None)])
     assert value is not None
     assert json.loads(value)["phonon-uuid"] is None
 

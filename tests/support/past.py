@@ -122,7 +122,8 @@ class Past:
         writes: dict[tuple[str, int], list[Write]] = {}
         accepted = [self._call(offset) for offset in turn.accept]
         if accepted:
-            written = Results(template_of(acceptance()), accepted, None, turn.replays)
+            template = template_of(acceptance())
+            written = Results([(template, call, None) for call in accepted], turn.replays)
             writes[self.topics.results, self.partition] = list(written)
         for offset, reason in turn.fail.items():
             source = (self.topics.requests, self.partition, offset)

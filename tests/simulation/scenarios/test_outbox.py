@@ -1,11 +1,11 @@
-"""Results of one batch whose events come from several partitions."""
+"""Results of batches whose events come from several partitions."""
 
 from __future__ import annotations
 
 import json
 
 from service.core.calls import KeptRecord
-from service.core.outcomes import Acceptance
+from service.core.outcomes import Acceptance, template_of
 from service.pipeline.outbox import Outbox, Targets
 from tests.support.calls import call_of
 
@@ -19,8 +19,9 @@ def test_each_uuid_stays_with_its_call_and_each_try_writes_the_same() -> None:
     records = [KeptRecord("calls.requests", at % 3, at, 77, b"k", b"{}") for at in range(9)]
     calls = [call_of(r, "AbCd1234", b'"c%d"' % r.offset) for r in records]
     outbox = Outbox()
-    outbox.accepted(TARGETS.results_of(calls, ACCEPTANCE, [f"u{at}" for at in range(9)], ()), {})
-    writes = outbox.all()
+    outbox.accepted((template_of(ACCEPTANCE), calls[:5], [f"u{at}" for at in range(5)]), {})
+    outbox.accepted((template_of(ACCEPTANCE), calls[5:], [f"u{at}" for at in range(5, 9)]), {})
+    writes = TARGETS.results_of(outbox.taken, ())
     first = {tp: list(some) for tp, some in writes.items()}
     assert first == {tp: list(some) for tp, some in writes.items()}
     for partition in range(2):
