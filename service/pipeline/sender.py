@@ -334,6 +334,7 @@ class Sender:
         grant = await self._window.grab(len(batch.calls), turns)
         if grant is None:
             return None
+        assert batch in self._permits.waiting, "nothing else ran meanwhile"
         state.observer.tell(LimiterWaited(0.0))
         self._take_off(batch, turns)
         return batch, grant
