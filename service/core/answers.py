@@ -28,6 +28,7 @@ ENTRIES_MAX_BESIDES = 100
 SPELLING_MAX_PER_BYTE = 6
 SPELLING_MAX_BESIDES = 64
 """An identifier is sent compactly; escapes take six bytes for one, and there may be white space."""
+LAST_SUCCESS_STATUS = 299
 RETRY_AFTER_SECONDS_MAX = 3600.0
 """A provider that asks for a longer rest is asked again after this (provider-api.md, 429)."""
 
@@ -124,6 +125,7 @@ _decode_body = msgspec.json.Decoder(_RawBody).decode
 _decode_details = msgspec.json.Decoder(tuple[_RawEntry, ...]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _TAKEN = re.compile(rb'"api-response-code"\s*:\s*"?20[02]\b')
+_NAMED = re.compile(rb'"request-id"\s*:\s*"')
 _CODE = re.compile(rb"-?[0-9]+")
 _CODE_DIGITS_MAX = len(str(CODE_MAX))
 _ABSENT = (b"", b"null")
@@ -153,8 +155,12 @@ def read(response: Response, calls: int) -> Body | None:
 
 
 def looks_accepted(response: Response) -> bool:
-    """Whether most likely everything was accepted; a look, no verdict."""
-    return _TAKEN.search(response.body) is not None
+    """Whether most likely everything was accepted, and no pause is asked for; no verdict."""
+    return (
+        response.status <= LAST_SUCCESS_STATUS
+        and _TAKEN.search(response.body) is not None
+        and _NAMED.search(response.body) is not None
+    )
 
 
 def readable(text: str) -> str:

@@ -185,13 +185,16 @@ def test_the_table_is_whole() -> None:
     ("answer", "looks"),
     [
         (b'{"api-response-code":202,"request-id":"r"}', True),
-        (b'{"api-response-code" : "200" }', True),
-        (b'{"api-response-code":201}', False),
-        (b'{"api-response-code":2020}', False),
-        (b'{"api-response-code":401,"api-response-message":"code 202"}', False),
+        (b'{"request-id" : "r", "api-response-code" : "200" }', True),
+        (b'{"api-response-code":202,"api-response-message":"Invalid Security Id"}', False),
+        (b'{"api-response-code":202,"request-id":null}', False),
+        (b'{"api-response-code":201,"request-id":"r"}', False),
+        (b'{"api-response-code":2020,"request-id":"r"}', False),
+        (b'{"api-response-code":401,"request-id":"r","api-response-message":"code 202"}', False),
         (b"", False),
     ],
 )
 def test_a_look_at_an_answer(answer: bytes, *, looks: bool) -> None:
     """What looks accepted may wait for others; a refusal never does."""
     assert looks_accepted(Response(200, answer)) == looks
+    assert not looks_accepted(Response(429, answer))

@@ -61,6 +61,7 @@ def body(code: int) -> bytes:
         (Response(200, body(202)), {}, False),
         (Response(200, body(401)), {}, True),
         (Response(429, b""), {}, True),
+        (Response(429, body(202)), {}, True),
         (NoAnswer("timeout"), {}, True),
         (Response(200, body(202)), {"supplied": False}, True),
         (Response(200, body(202)), {"proven": set()}, True),
