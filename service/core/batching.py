@@ -189,13 +189,8 @@ class Batcher:
         return (line.drafts[0].calls for line in self._lines.values())
 
     def add(self, call: Call, now: float) -> None:
-        """`extend` with one call, in fewer steps: of many flows a fetch has one each."""
-        line = self._lines.get(call.flow_id)
-        if line is None or not line.last.take_in(call, line.bounds):
-            self.extend(call.flow_id, (call,), now)
-            return
-        line.calls += 1
-        self.added += 1
+        """`extend` with one call."""
+        self.extend(call.flow_id, (call,), now)
 
     def extend(self, flow_id: str, calls: Sequence[Call], now: float) -> None:
         """Put calls of a flow into its last draft, and into new ones behind it."""
@@ -206,6 +201,9 @@ class Batcher:
         count, last, bounds = len(calls), line.last, line.bounds
         line.calls += count
         self.added += count
+        # Of many flows a fetch has one call each.
+        if count == 1 and last.take_in(calls[0], bounds):
+            return
         at = last.fill(calls, 0, bounds)
         if at == count and last.cause is Cause.AGE:
             return

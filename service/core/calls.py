@@ -147,6 +147,11 @@ def identities_of(calls: Iterable[Call]) -> list[bytes]:
     return list(map(identity_of, identifiers))
 
 
+def special_of(calls: Iterable[Call]) -> list[Call]:
+    """Those that have more than most: a date, a history, headers."""
+    return [call for call in calls if call.extra is not PLAIN or call.record.headers]
+
+
 def with_headers(records: Iterable[Record]) -> bool:
     """Whether any of the records has a header."""
     return any(map(_headers, records))

@@ -209,7 +209,7 @@ def _identifier(raw: Raw) -> Raw:
 
 def _keys(event: Event, recipe: Recipe, record: Record) -> list[Key]:
     """The keys as they are sent, once their names are allowed."""
-    keys, correlation_key, as_sent = event.keys, recipe.correlation_key, True
+    keys, correlation_key = event.keys, recipe.correlation_key
     if keys is UNSET:
         keys = []
     for key in keys:
@@ -220,14 +220,12 @@ def _keys(event: Event, recipe: Recipe, record: Record) -> list[Key]:
             or name == correlation_key
         ):
             _refuse_key(keys, key, correlation_key)
-        if type(key.value) is not str:
-            as_sent = False
     if len(keys) > 1 and len({key.name for key in keys}) < len(keys):
         _refuse_repeat(keys)
     if correlation_key is not None:
         source = (record.topic, record.partition, record.offset)
         keys = correlated(keys, correlation_key, source)
-    return keys if as_sent else sent_keys(keys)
+    return sent_keys(keys)
 
 
 def _refuse_key(keys: Sequence[Key], key: Key, correlation_key: str | None) -> NoReturn:

@@ -24,7 +24,7 @@ MESSAGE_CHARACTERS_MAX = 500
 """Of the text that explains a dead letter; a header is no place for more."""
 
 NULL = b"null"
-NONE: list[Header] = []
+NO_HEADERS: list[Header] = []
 """One for all records without headers; nobody changes it."""
 
 Written = tuple[bytes | None, bytes | None, list[Header]]
@@ -100,7 +100,7 @@ class Results:
                 stamp,
                 _origin(record, replays) if headers else NULL,
             )
-            kept = [each for each in headers if each[0] == "traceparent"] if headers else NONE
+            kept = [each for each in headers if each[0] == "traceparent"] if headers else NO_HEADERS
             yield record.key, value, kept
 
 

@@ -69,9 +69,9 @@ class Batch:
     def __post_init__(self) -> None:
         # They are asked for far more often than a batch is made.
         self.id, self.flow_id = self.saved.id, self.saved.flow_id
-        self.hold(self.calls, self.body)
+        self.set_calls(self.calls, self.body)
 
-    def hold(self, calls: Sequence[Call], body: bytes) -> None:
+    def set_calls(self, calls: Sequence[Call], body: bytes) -> None:
         """Its calls and its bytes are these."""
         self.calls, self.body = calls, body
         self.extras = [call.extra for call in calls if call.extra is not PLAIN]
@@ -84,8 +84,7 @@ class Batch:
     @property
     def in_doubt(self) -> bool:
         """Whether an attempt of this mint may have been accepted, and nothing has settled it."""
-        attempts = self.saved.attempts
-        return bool(attempts) and any(attempt.end is not End.REFUSED for attempt in attempts)
+        return any(attempt.end is not End.REFUSED for attempt in self.saved.attempts)
 
     @property
     def single(self) -> bool:

@@ -46,13 +46,10 @@ class Gate:
         for call in calls:
             by_flow[call.flow_id].append(call)
         all_open = not (state.cancels or state.holds or self._flows.any_hours)
-        add, extend = state.batcher.add, state.batcher.extend
+        extend = state.batcher.extend
         for flow_id, some in by_flow.items():
             if all_open or self._is_open(flow_id):
-                if len(some) == 1:
-                    add(some[0], now)
-                else:
-                    extend(flow_id, some, now)
+                extend(flow_id, some, now)
             else:
                 for call in some:
                     self._admit(call, now)

@@ -49,7 +49,7 @@ class Permits:
         flow_id = batch.flow_id
         self.waiting.remove(batch)
         # Or the resends of a flow whose hold ended would all go before its neighbours' batches.
-        if self._state.open_of[flow_id] > 1 and flow_id in map(_flow_id, self.waiting):
+        if self._state.has_others(batch) and flow_id in map(_flow_id, self.waiting):
             self.waiting.sort(key=lambda other: other.flow_id == flow_id)
         self.in_flight += 1
         self._of_flow[flow_id] += 1

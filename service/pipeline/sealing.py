@@ -13,7 +13,7 @@ import msgspec
 from service.core import codec
 from service.core.aside import by_partition, columns_of
 from service.core.batching import Cause, Draft
-from service.core.calls import PLAIN, Call, Extra, Record, bytes_of
+from service.core.calls import PLAIN, Call, Extra, Record, bytes_of, special_of
 from service.core.checkpoint import OpenBatch, Stage, pack_sources
 from service.core.codec import Recipe
 from service.core.facts import BatchSealed
@@ -52,7 +52,7 @@ class Sealer:
         wall = self._clock.wall()
         today = day_of(wall)
         calls: Sequence[Call] = draft.calls
-        special = _special(calls)
+        special = special_of(calls)
         late = [call for call in special if call.extra.expired(wall, today)]
         if late:
             self._state.failed(draft.flow_id, late, expiry(self._state.now_ms(), draft.flow_id))
@@ -62,7 +62,7 @@ class Sealer:
         if not calls:
             return None
         recipe = self._filled_now(self._flows.recipe(draft.flow_id), calls)
-        again = special if calls is draft.calls else _special(calls)
+        again = special if calls is draft.calls else special_of(calls)
         failed = [ms for call in again if (ms := call.extra.first_failed_ms) is not None]
         return self._make(
             draft.flow_id,
@@ -275,7 +275,7 @@ class Sealer:
         for place, security_id in enumerate(self._flows.security_ids(saved.flow_id)):
             body = codec.body(saved.recipe, saved.flow_id, security_id, elements, tail)
             if codec.sha256(body) == saved.sha256:
-                batch.hold(calls, body)
+                batch.set_calls(calls, body)
                 batch.previous_security_id = place > 0
                 batch.found = {}
                 tell_opened(self._state, batch)
@@ -295,8 +295,3 @@ class Sealer:
             bytes_of([record]),
             PLAIN if extra == PLAIN else extra,
         )
-
-
-def _special(calls: Sequence[Call]) -> list[Call]:
-    """Those that have more than most: a date, a history, headers."""
-    return [call for call in calls if call.extra is not PLAIN or call.record.headers]

@@ -110,8 +110,7 @@ class Search:
     def passed(self, batch: Batch) -> None:
         """A batch got an answer that shows that its flow takes calls."""
         flow_id, open_batches = batch.flow_id, self._state.open.values()
-        if self._state.open_of[flow_id] <= (batch.id in self._state.open):
-            # There is no other.
+        if not self._state.has_others(batch):
             return
         for other in [o for o in open_batches if o.flow_id == flow_id and o is not batch]:
             stage = other.saved.stage

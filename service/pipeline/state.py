@@ -85,18 +85,13 @@ class LaneState:
         self.replays: set[str] = set()
         """Ids that stand in the replays topic; `no_replays` are those that do not."""
         self.no_replays: set[str] = set()
-        letters = settings.dead_letters
-        self.flood = Flood(
-            letters.flood_share, letters.flood_events_min, letters.flood_window_seconds
-        )
+        self.flood = _flood(settings)
         self.tripped: list[Tripped] = []
         """Flows to be held because too many of their calls fail."""
         self.control_at = 0
         """The next offset of the control topic."""
-        self.parked_tp, self.overflow_tp = (
-            (settings.kafka.topics.parked, lane),
-            (settings.kafka.topics.overflow, lane),
-        )
+        self.parked_tp = (settings.kafka.topics.parked, lane)
+        self.overflow_tp = (settings.kafka.topics.overflow, lane)
         self.parked, self.overflow = SetAside(), SetAside()
         self.aside = {self.parked_tp: self.parked, self.overflow_tp: self.overflow}
         self.ends: dict[TopicPartition, int] = {}
@@ -189,15 +184,17 @@ class LaneState:
     def close_batch(self, batch: Batch) -> None:
         """A batch has its outcome, or was replaced by others."""
         del self.open[batch.id]
-        left = self.open_of[batch.flow_id] - 1
-        if left:
-            self.open_of[batch.flow_id] = left
-        else:
+        self.open_of[batch.flow_id] -= 1
+        if not self.open_of[batch.flow_id]:
             del self.open_of[batch.flow_id]
         self.bodies.discard(batch.saved.sha256)
         self.outbox.wanted = True
         self.search_ended |= batch.saved.search is not None
         self.outbox.facts += batch.facts_at_end()
+
+    def has_others(self, batch: Batch) -> bool:
+        """Whether another batch of its flow is open, too."""
+        return self.open_of[batch.flow_id] > (batch.id in self.open)
 
     def accepted(
         self,
@@ -298,3 +295,12 @@ class LaneState:
         self.limits = (calls, requests)
         self.guard.calls_max = calls // self.lanes
         self.guard.requests_max = requests // self.lanes
+
+
+def _flood(settings: Settings) -> Flood:
+    dead_letters = settings.dead_letters
+    return Flood(
+        dead_letters.flood_share,
+        dead_letters.flood_events_min,
+        dead_letters.flood_window_seconds,
+    )
