@@ -9,9 +9,10 @@ from __future__ import annotations
 from bench.load import EVENT
 from service.core import checkpoint as checkpoints
 from service.core import codec
-from service.core.batching import Batcher, Bounds
+from service.core.batching import Batcher
 from service.core.checkpoint import OpenBatch, pack_sources
 from service.core.codec import CODEC_VERSION, Recipe
+from service.core.drafts import Bounds
 from service.core.history import History, Request
 from service.core.intake import Intake, IntakeRules, PlainRecord
 from service.core.offsets import Ledger

@@ -56,6 +56,7 @@ STAGES: Sequence[tuple[str, str, Sequence[str]]] = (
         "gate, drafts by flow, whose turn it is",
         (
             "core/batching.py",
+            "core/drafts.py",
             "core/fairness.py",
             "core/hours.py",
             "core/cancels.py",
@@ -98,6 +99,7 @@ STAGES: Sequence[tuple[str, str, Sequence[str]]] = (
             "pipeline/settling.py",
             "pipeline/judging.py",
             "pipeline/trust.py",
+            "pipeline/landings.py",
             "pipeline/outbox.py",
             "pipeline/state.py:LaneState.accepted",
         ),

@@ -10,8 +10,8 @@ import hashlib
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from service.core.batching import Bounds
 from service.core.codec import CODEC_VERSION, Recipe, overhead_bytes
+from service.core.drafts import Bounds
 from service.core.hours import Span, parse_calling_hours
 from service.core.intake import Intake, IntakeRules
 from service.settings import Flow, Settings

@@ -12,10 +12,10 @@ import msgspec
 
 from service.core import codec
 from service.core.aside import by_partition, columns_of
-from service.core.batching import Cause, Draft
 from service.core.calls import PLAIN, Call, Extra, Record, bytes_of, special_of
 from service.core.checkpoint import OpenBatch, Stage, pack_sources
 from service.core.codec import Recipe
+from service.core.drafts import Cause, Draft
 from service.core.facts import BatchSealed
 from service.core.outcomes import Failure
 from service.core.times import day_of, moved, start_time_at

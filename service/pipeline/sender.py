@@ -11,11 +11,11 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from service.core.answers import looks_accepted
 from service.core.facts import LimiterWaited
-from service.core.verdicts import Answer, NotSent, Response
+from service.core.verdicts import Answer, NotSent
 from service.pipeline.batch import Batch
 from service.pipeline.bell import Bell
+from service.pipeline.landings import Landings, Settle
 from service.pipeline.permits import NEVER, Permits
 from service.pipeline.review import Review
 from service.pipeline.state import LaneState
@@ -34,11 +34,6 @@ AHEAD_GENERATIONS = 10
 AHEAD_CALLS_MAX = 5_000
 """While so many calls are sealed and unsent, none are beyond the free slots: one turn has their
 results."""
-SETTLE_SECONDS = 0.05
-"""An answer that may wait is settled by then."""
-
-Landing = tuple[Batch, Answer, float, float]
-"""(batch, its answer, how many seconds that took, when it came: since the epoch)"""
 
 
 class Sender:
@@ -52,7 +47,7 @@ class Sender:
         provider: Provider,
         clock: Clock,
         review: Review,
-        settle: Callable[[Batch, Answer, float, float], None],
+        settle: Settle,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         """Nothing is sent yet.
@@ -78,7 +73,7 @@ class Sender:
         self._provider = provider
         self._clock = clock
         self._review = review
-        self._settle = settle
+        self._landings = Landings(state, max(1, permits.concurrency // 2), settle)
         self._spawn = spawn
         self._time = asyncio.get_running_loop().time
         self._flights: set[asyncio.Task[None]] = set()
@@ -88,10 +83,6 @@ class Sender:
         self._calls_max = state.settings.batching.calls_max
         self._landed = 0
         """Flights that ended since the last turn."""
-        self._unsettled: list[Landing] = []
-        self._settle_at = 0.0
-        """Loop time at which they are settled at the latest."""
-        self._unsettled_max = max(1, permits.concurrency // 2)
         self._ahead = 0
         """Flights that will probably end while the next turn commits: their slots are free then."""
 
@@ -104,8 +95,8 @@ class Sender:
             await asyncio.sleep(wait + CLOCK_STEP_SECONDS)
         try:
             while True:
-                if self._unsettled and self._settle_at <= self._time():
-                    self._settle_all()
+                if self._landings.due_in() == 0:
+                    self._landings.settle()
                 if self._review.waiting():
                     turns.bell.ring()
                 batch = self._next(turns)
@@ -114,7 +105,7 @@ class Sender:
                 else:
                     await self._send(batch, turns)
         finally:
-            self._settle_all()
+            self._landings.settle()
 
     # What waits
 
@@ -224,15 +215,13 @@ class Sender:
 
     def _wait_seconds(self, turns: Turns) -> float | None:
         """Seconds until there is something to do; None: not before the bell rings."""
-        waits = [self._next_in(turns)]
-        if self._unsettled:
-            waits.append(max(0.0, self._settle_at - self._time()))
+        waits = [self._next_in(turns), self._landings.due_in()]
         return min((wait for wait in waits if wait is not None), default=None)
 
     # The way to the wire
 
     async def _send(self, batch: Batch, turns: Turns) -> None:
-        self._settle_all()
+        self._landings.settle()
         started, self._asking = self._time(), True
         grant = await self._window.ask(len(batch.calls), turns)
         self._asking = False
@@ -292,33 +281,8 @@ class Sender:
             self._permits.landed(batch)
             self._landed += 1
         landing = (batch, answer, self._time() - started, self._clock.wall())
-        self._unsettled.append(landing)
-        if len(self._unsettled) >= self._unsettled_max or not self._may_wait(batch, answer):
-            self._settle_all()
-        elif len(self._unsettled) == 1:
-            self._settle_at = self._time() + SETTLE_SECONDS
+        if self._landings.add(landing, may_wait=self.supplied() and not self._asking):
             self.bell.ring()
-
-    def _may_wait(self, batch: Batch, answer: Answer) -> bool:
-        """Whether nothing of what happens next depends on this answer.
-
-        It will be one of very many acceptances then; together they are settled for half the price.
-        """
-        state, saved = self._state, batch.saved
-        return (
-            self.supplied()
-            and not self._asking
-            and not (state.cancels or state.proving)
-            and batch.account in state.proven
-            and not (saved.attempts or saved.stage)
-            and isinstance(answer, Response)
-            and looks_accepted(answer)
-        )
-
-    def _settle_all(self) -> None:
-        unsettled, self._unsettled = self._unsettled, []
-        for landing in unsettled:
-            self._settle(*landing)
 
     async def _follower(self, turns: Turns) -> tuple[Batch, Grant] | None:
         """The next batch, taking off, if all that it needs is there; nothing is awaited for it.
@@ -350,7 +314,7 @@ class Sender:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        self._settle_all()
+        self._landings.settle()
         return not late
 
     def unseal(self) -> None:

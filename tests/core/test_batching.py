@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.batching import Batcher, Bounds, Cause, Draft
+from service.core.batching import Batcher
 from service.core.calls import Call
+from service.core.drafts import Bounds, Cause, Draft
 from service.core.fairness import Rotation
 from service.core.identifiers import string_form
 from tests.support.calls import FRAME_BYTES, call_of

@@ -8,7 +8,8 @@ from math import ceil
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.core.batching import Batcher, Bounds, Draft
+from service.core.batching import Batcher
+from service.core.drafts import Bounds, Draft
 from service.core.identifiers import string_form
 from tests.core.test_batching import call
 

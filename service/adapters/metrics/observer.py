@@ -23,7 +23,7 @@ from service.adapters.metrics.labels import (
 )
 from service.adapters.metrics.state import Snapshot, StateCollector
 from service.core.aside import Why
-from service.core.batching import Cause
+from service.core.drafts import Cause
 from service.core.facts import (
     BatchSealed,
     CallsEnded,

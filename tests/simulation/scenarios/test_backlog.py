@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.core.batching import Draft
+from service.core.drafts import Draft
 from service.twin.faults import Rule
 from tests.simulation.scenarios.stage import Stage, play
 

@@ -9,7 +9,7 @@ import pytest
 
 from service.core.checkpoint import Stage
 from service.core.verdicts import Answer, Attempt, End, NoAnswer, Response
-from service.pipeline.sender import Sender
+from service.pipeline.landings import SETTLE_SECONDS, Landings
 from service.twin.faults import Rule
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.scenarios import stage as scenes
@@ -67,6 +67,7 @@ def body(code: int) -> bytes:
         (Response(200, body(202)), {"proven": set()}, True),
         (Response(200, body(202)), {"proving": {"Flow0001"}}, True),
         (Response(200, body(202)), {"holds": {"Flow0001"}}, True),
+        (Response(200, body(202)), {"cancels": {"c1"}}, True),
         (Response(200, body(202)), {"attempts": (DOUBT,)}, True),
         (Response(200, body(202)), {"stage": Stage.HALF}, True),
     ],
@@ -76,46 +77,38 @@ def test_only_an_acceptance_on_which_nothing_depends_waits(
 ) -> None:
     """A refusal heard late would cost whatever is sent until then; and nothing is forgotten."""
     known = {"supplied": True, "proven": {"default"}, "proving": set(), "holds": set()}
-    known |= {"attempts": (), "stage": Stage.NONE} | otherwise
+    known |= {"cancels": set(), "attempts": (), "stage": Stage.NONE} | otherwise
     settled: list[Answer] = []
-    unused: Any = None
-
-    async def post(*_: object) -> Answer:
-        return answer
 
     async def main() -> None:
-        state: Any = SimpleNamespace(
-            settings=SimpleNamespace(batching=SimpleNamespace(calls_max=500)),
-            cancels=set(),
-            **{name: known[name] for name in ("proven", "proving", "holds")},
-        )
-        permits: Any = SimpleNamespace(
-            concurrency=CONCURRENCY,
-            waiting=[None] if known["supplied"] else [],
-            slots_left=lambda: 0,
-            landed=lambda _: None,
-        )
-        window: Any = SimpleNamespace(end=lambda _: None)
-        clock: Any = SimpleNamespace(wall=lambda: 0.0)
-        provider: Any = SimpleNamespace(post=post)
-        batch: Any = SimpleNamespace(
-            account="default",
-            body=b"",
-            saved=SimpleNamespace(attempts=known["attempts"], stage=known["stage"]),
-        )
-        sender = Sender(
-            state,
-            permits,
-            window,
-            provider,
-            clock,
-            unused,
-            lambda _, answer, *__: settled.append(answer),
-            unused,
-        )
-        await sender._post(batch, unused, unused)  # noqa: SLF001 - a flight, without its flock
-        assert bool(settled) == at_once
-        assert await sender.drain(1.0)
+        state: Any = SimpleNamespace(**known)
+        batch: Any = SimpleNamespace(account="default", saved=state)
+        landings = Landings(state, CONCURRENCY, lambda _, answer, *__: settled.append(answer))
+        waits = landings.add((batch, answer, 0.1, 0.0), may_wait=bool(known["supplied"]))
+        assert (bool(settled), waits) == (at_once, not at_once)
+        assert landings.due_in() == (None if at_once else pytest.approx(SETTLE_SECONDS, abs=1e-3))
+        landings.settle()
         assert settled == [answer]
+        assert landings.due_in() is None
+
+    VirtualLoop().run(main())  # type: ignore[abstract]
+
+
+def test_no_more_than_some_wait_and_none_overtakes_another() -> None:
+    """A flight's outcome must not be later than a refusal that came after it."""
+    state: Any = SimpleNamespace(
+        proven={"default"}, proving=set(), holds=set(), cancels=set(), attempts=(), stage=Stage.NONE
+    )
+    batch: Any = SimpleNamespace(account="default", saved=state)
+    taken, refused = Response(200, body(202)), Response(200, body(401))
+    settled: list[Answer] = []
+
+    async def main() -> None:
+        landings = Landings(state, 3, lambda _, answer, *__: settled.append(answer))
+        told = [landings.add((batch, taken, 0.1, 0.0), may_wait=True) for _ in range(3)]
+        assert (told, settled) == ([True, False, False], [taken] * 3)
+        landings.add((batch, taken, 0.1, 0.0), may_wait=True)
+        landings.add((batch, refused, 0.1, 0.0), may_wait=True)
+        assert settled[3:] == [taken, refused]
 
     VirtualLoop().run(main())  # type: ignore[abstract]
