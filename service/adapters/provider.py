@@ -48,7 +48,7 @@ class _SpentConnectionError(aiohttp.ClientError):
     """A connection kept from an earlier request is of no use; nothing was written to it."""
 
 
-class _Line:
+class _Pooled:
     """One connection, and what must be known of it before and after each request."""
 
     __slots__ = ("_connection", "_poll", "idle_since", "protocol", "transport")
@@ -98,7 +98,7 @@ class _Flight:
         self.late = False
         """Whether its time is over."""
 
-    def begin(self, line: _Line) -> None:
+    def begin(self, line: _Pooled) -> None:
         """The connection stands, the first byte is next.
 
         Raises:
@@ -143,7 +143,7 @@ class HttpProvider:
 
     def __init__(self, url: str, timeout_seconds: float, user_agent: str) -> None:
         self._timeout_seconds = timeout_seconds
-        self._kept: list[_Line] = []
+        self._idle: list[_Pooled] = []
         """Idle connections, the last used last."""
         self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_hard_closing_socket)
         self._connecting = aiohttp.ClientTimeout(
@@ -177,7 +177,7 @@ class HttpProvider:
         deadline = loop.time() + self._timeout_seconds
         # It ends: each spent connection is closed, and a new one is not spent.
         while True:
-            line = self._kept_line(loop.time()) or await self._new_line(deadline)
+            line = self._idle_connection(loop.time()) or await self._new_connection(deadline)
             timer = loop.call_at(deadline, flight.run_out)
             kept = False
             try:
@@ -189,25 +189,25 @@ class HttpProvider:
                 timer.cancel()
                 if kept:
                     line.idle_since = loop.time()
-                    self._kept.append(line)
+                    self._idle.append(line)
                 else:
                     flight.abort()
                     line.close()
             return answer
 
-    def _kept_line(self, now: float) -> _Line | None:
-        while self._kept:
-            line = self._kept.pop()
+    def _idle_connection(self, now: float) -> _Pooled | None:
+        while self._idle:
+            line = self._idle.pop()
             if line.idle_since is not None and now - line.idle_since < KEEP_SECONDS:
                 return line
             line.close()
         return None
 
-    async def _new_line(self, deadline: float) -> _Line:
+    async def _new_connection(self, deadline: float) -> _Pooled:
         async with asyncio.timeout_at(deadline):
-            return _Line(await self._connector.connect(self._request, [], self._connecting))
+            return _Pooled(await self._connector.connect(self._request, [], self._connecting))
 
-    async def _exchange(self, line: _Line, body: bytes, flight: _Flight) -> Response:
+    async def _exchange(self, line: _Pooled, body: bytes, flight: _Flight) -> Response:
         flight.begin(line)
         protocol = line.protocol
         protocol.set_response_params(read_until_eof=True)
@@ -223,8 +223,8 @@ class HttpProvider:
 
     async def close(self) -> None:
         """Close the connections."""
-        while self._kept:
-            self._kept.pop().close()
+        while self._idle:
+            self._idle.pop().close()
         await self._connector.close()
 
 

@@ -31,6 +31,7 @@ from service.ports import Clock, Observer, TopicPartition, Write
 from service.settings import Settings
 
 _record, _timestamp = attrgetter("record"), attrgetter("timestamp")
+_flood_rules = attrgetter("flood_share", "flood_events_min", "flood_window_seconds")
 
 
 class LaneState:
@@ -85,7 +86,7 @@ class LaneState:
         self.replays: set[str] = set()
         """Ids that stand in the replays topic; `no_replays` are those that do not."""
         self.no_replays: set[str] = set()
-        self.flood = _flood(settings)
+        self.flood = Flood(*_flood_rules(settings.dead_letters))
         self.tripped: list[Tripped] = []
         """Flows to be held because too many of their calls fail."""
         self.control_at = 0
@@ -295,12 +296,3 @@ class LaneState:
         self.limits = (calls, requests)
         self.guard.calls_max = calls // self.lanes
         self.guard.requests_max = requests // self.lanes
-
-
-def _flood(settings: Settings) -> Flood:
-    dead_letters = settings.dead_letters
-    return Flood(
-        dead_letters.flood_share,
-        dead_letters.flood_events_min,
-        dead_letters.flood_window_seconds,
-    )
